@@ -1,0 +1,158 @@
+/* Programs, state and calls: running what was compiled (or is interpreted, or was compiled ahead of time).
+ *
+ *     nd_program *p = nd_compile(m, NULL);
+ *     nd_state *state = nd_state_create(p, 42);
+ *     nd_call *call = nd_bind(p, "step", state, ND_IN(x, y), ND_OUT(loss));
+ *     for (int i = 0; i < 1000; i++)
+ *         nd_run(call);
+ *
+ * A program is code: it never changes while it runs, and any number of threads may use it at once. A state holds one set of the
+ * module's variables; a call holds the memory that one running function needs. One thread at a time uses a state (and the
+ * calls bound to it).
+ *
+ * This header needs no compiler: a program that was compiled ahead of time links libnadir-runtime alone.
+ */
+#ifndef NADIR_PROGRAM_H
+#define NADIR_PROGRAM_H
+
+#include "nadir/base.h"
+#include "nadir/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nd_program nd_program;
+typedef struct nd_state nd_state;
+typedef struct nd_call nd_call;
+
+/* -- programs ----------------------------------------------------------------------------------------------------- */
+
+/* ND_OK, or why the program cannot be used: compiling always gives a handle (unless memory ran out: NULL, which every function
+ * here accepts and answers with ND_ERR_MEMORY). */
+ND_API nd_status nd_program_status(const nd_program *program);
+/* The message of that status, or of the last failed nd_program_bind_dims / nd_state_create / nd_bind on this program; "" when all
+ * went well. Valid until the next such call. */
+ND_API const char *nd_program_error(const nd_program *program);
+/* Destroys the program and those specialised from it. States and calls of it must be gone. NULL is accepted. */
+ND_API void nd_program_destroy(nd_program *program);
+
+/* The same program with a named dimension bound to another number ("B" to 17): compiled at the first request, kept by
+ * `program` (do not destroy it). States are shared: one made by either works with both. NULL when that fails; see
+ * nd_program_error. Asking for the value it has gives `program` itself. Not safe beside another nd_program_specialize on the same program. */
+ND_API nd_program *nd_program_specialize(nd_program *program, const char *dimension, int64_t value);
+
+/* What a function takes or gives, or a variable. `name` is the program's. */
+typedef struct nd_port {
+    const char *name;
+    nd_dtype dtype;
+    nd_shape shape;
+} nd_port;
+
+/* The number of functions, and the index of the one of that name, or -1. */
+ND_API int nd_program_function_count(const nd_program *program);
+ND_API int nd_program_function_index(const nd_program *program, const char *function);
+ND_API const char *nd_program_function_name(const nd_program *program, int function);
+ND_API int nd_program_input_count(const nd_program *program, int function);
+ND_API int nd_program_output_count(const nd_program *program, int function);
+ND_API nd_port nd_program_input(const nd_program *program, int function, int input);
+ND_API nd_port nd_program_output(const nd_program *program, int function, int output);
+/* Bytes of scratch memory that one running call needs. */
+ND_API size_t nd_program_arena_size(const nd_program *program, int function);
+ND_API int nd_program_variable_count(const nd_program *program);
+ND_API nd_port nd_program_variable(const nd_program *program, int variable);
+
+/* -- state -------------------------------------------------------------------------------------------------------- */
+
+/* A state with every variable set by its initialiser, from `seed` (0: the module's own seed). A variable without an initialiser
+ * counts as never set until nd_state_set or nd_state_load. NULL when that fails; see nd_program_error. The program must outlive it. */
+ND_API nd_state *nd_state_create(nd_program *program, uint64_t seed);
+ND_API void nd_state_destroy(nd_state *state);
+/* The message of the last failed call on this state; "" if none. */
+ND_API const char *nd_state_error(const nd_state *state);
+/* A view of the variable's memory, owned by the state: reading and writing it is reading and writing the variable. Valid as long
+ * as the state; not while a call runs. NULL: no variable of that name. */
+ND_API nd_tensor *nd_state_tensor(nd_state *state, const char *variable);
+/* The first element of an f32 variable, for loops that look at it often; NULL if there is none of that name and type. */
+ND_API float *nd_state_f32(nd_state *state, const char *variable);
+/* Copies `value` into the variable; dtype and shape must be the variable's. */
+ND_API nd_status nd_state_set(nd_state *state, const char *variable, const nd_tensor *value);
+/* Writes all variables as one safetensors file, aside and then renamed: the old file stays whole when this fails. */
+ND_API nd_status nd_state_save(nd_state *state, const char *path);
+/* Reads variables by name. Missing, extra and mis-shaped ones are all listed in the error, and then nothing is changed. */
+ND_API nd_status nd_state_load(nd_state *state, const char *path);
+
+/* -- calls -------------------------------------------------------------------------------------------------------- */
+
+typedef struct nd_tensors {
+    size_t count;
+    nd_tensor *const *items;
+} nd_tensors;
+
+#define ND__TENSORS(...)                                                                                               \
+    ((nd_tensors){sizeof((nd_tensor *[]){NULL, __VA_ARGS__}) / sizeof(nd_tensor *) - 1,                                \
+                  (nd_tensor *[]){NULL, __VA_ARGS__} + 1})
+/* The tensors bound to a function's inputs and outputs, in its order; ND_IN() for none. In C. */
+#define ND_IN(...) ND__TENSORS(__VA_ARGS__)
+#define ND_OUT(...) ND__TENSORS(__VA_ARGS__)
+
+/* Binds memory to a function once, so that running it is a C call. Inputs are read in place and outputs written in place: both must
+ * be contiguous tensors of exactly the function's dtypes and shapes, aligned to their element's size, and stay alive as long as
+ * the call. An output may not overlap an input, another output or the state (ND_ERR_ARGUMENT). `state` may be NULL for a program without
+ * variables. NULL when that fails; see nd_program_error. The call allocates its own arena. */
+ND_API nd_call *nd_bind(nd_program *program, const char *function, nd_state *state, nd_tensors in, nd_tensors out);
+/* Runs it. ND_OK, or ND_ERR_STATE for a NULL call or a variable that the function reads and nobody ever set (looked at until
+ * the first run succeeds), or ND_ERR_MEMORY from an interpreted program. If the floating-point control word of the thread differs from
+ * the default (round to nearest, no flush to zero), it is set and restored. */
+ND_API nd_status nd_run(nd_call *call);
+/* The message of the last nd_run that did not return ND_OK. */
+ND_API const char *nd_call_error(const nd_call *call);
+ND_API void nd_call_destroy(nd_call *call);
+
+/* -- for back ends ------------------------------------------------------------------------------------------------ */
+
+/* How a compiled function is called. in[i] and out[i] are the bound tensors' memory. */
+typedef void (*nd_entry)(void *state, void *arena, const void *const *in, void *const *out);
+
+typedef struct nd_program_variable_info {
+    nd_port port;
+    size_t offset;    /* in the state block; a multiple of 64 */
+    bool initialised; /* the init function sets it */
+} nd_program_variable_info;
+
+typedef struct nd_program_function_info {
+    const char *name;
+    int input_count, output_count, read_count, update_count;
+    const nd_port *inputs, *outputs;
+    const int *reads, *updates; /* indices of the variables that it reads and sets */
+    size_t arena_size;          /* bytes; the arena is 64-byte aligned */
+    nd_entry entry;             /* NULL: run through `interpret` */
+} nd_program_function_info;
+
+/* A program as its back end describes it. All memory belongs to the back end and lives until `destroy`. The function named "init" takes
+ * one u32[2] input, the seed (low word, high word), sets every variable that has an initialiser, and is the only one whose name is fixed. */
+typedef struct nd_program_info {
+    int function_count, variable_count;
+    const nd_program_function_info *functions;
+    const nd_program_variable_info *variables;
+    size_t state_size; /* bytes; the state block is 64-byte aligned */
+    uint64_t seed;     /* the module's */
+    void *self;        /* handed to the functions below */
+    /* Runs a function that has no entry. NULL when all have one. */
+    nd_status (*interpret)(void *self, int function, void *state, void *arena, const void *const *in, void *const *out);
+    /* The program for another value of a named dimension; a new program with a status of its own. NULL: cannot specialise. */
+    nd_program *(*specialize)(void *self, const char *dimension, int64_t value);
+    /* Releases `self`. NULL: nothing to release. */
+    void (*destroy)(void *self);
+} nd_program_info;
+
+/* A program over a back end's description (copied; what it points to is not). NULL when memory runs out; `info->destroy` is
+ * then not called. */
+ND_API nd_program *nd_program_create(const nd_program_info *info);
+/* A program that only carries an error. */
+ND_API nd_program *nd_program_create_failed(nd_status status, const char *message);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,1 @@
+#include "nadir/base.h"

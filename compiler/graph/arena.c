@@ -1,0 +1,99 @@
+/* An arena in a list of blocks, each twice the size of the one before, up to 4 MB. */
+#include "compiler/graph/arena.h"
+
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 16, FIRST_BLOCK = 4096, LARGEST_BLOCK = 4 << 20 };
+
+struct nd__arena_block {
+    struct nd__arena_block *before;
+    _Alignas(ALIGN) unsigned char data[];
+};
+
+void *nd__arena_alloc(nd__arena *arena, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 4)
+        return NULL;
+    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    if (bytes == 0)
+        bytes = ALIGN;
+    if (!arena->blocks || arena->room - arena->used < bytes) {
+        size_t room = arena->blocks ? arena->room * 2 : FIRST_BLOCK;
+        if (room > LARGEST_BLOCK)
+            room = LARGEST_BLOCK;
+        if (room < bytes)
+            room = bytes;
+        struct nd__arena_block *block = malloc(sizeof *block + room);
+        if (!block)
+            return NULL;
+        block->before = arena->blocks;
+        arena->blocks = block;
+        arena->used = 0;
+        arena->room = room;
+        arena->total += sizeof *block + room;
+    }
+    void *p = arena->blocks->data + arena->used;
+    arena->used += bytes;
+    return memset(p, 0, bytes);
+}
+
+char *nd__arena_text(nd__arena *arena, const char *text, size_t n)
+{
+    char *copy = nd__arena_alloc(arena, n + 1, 1);
+    if (copy)
+        memcpy(copy, text, n);
+    return copy;
+}
+
+char *nd__arena_vformat(nd__arena *arena, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char *text = n < 0 ? NULL : nd__arena_alloc(arena, (size_t)n + 1, 1);
+    if (text)
+        vsnprintf(text, (size_t)n + 1, format, args);
+    return text;
+}
+
+char *nd__arena_format(nd__arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = nd__arena_vformat(arena, format, args);
+    va_end(args);
+    return text;
+}
+
+int nd__arena_grow(nd__arena *arena, void *items, int *room, int need, size_t size)
+{
+    if (need <= *room)
+        return 1;
+    int bigger = *room < 8 ? 8 : *room <= INT_MAX / 2 ? *room * 2 : INT_MAX;
+    if (bigger < need)
+        bigger = need;
+    void *old, *moved = nd__arena_alloc(arena, (size_t)bigger, size);
+    if (!moved)
+        return 0;
+    memcpy(&old, items, sizeof old); /* items is the address of a pointer of any type */
+    if (*room > 0)
+        memcpy(moved, old, (size_t)*room * size);
+    memcpy(items, &moved, sizeof moved);
+    *room = bigger;
+    return 1;
+}
+
+void nd__arena_release(nd__arena *arena)
+{
+    for (struct nd__arena_block *b = arena->blocks, *before; b; b = before) {
+        before = b->before;
+        free(b);
+    }
+    *arena = (nd__arena){0};
+}

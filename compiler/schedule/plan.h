@@ -1,0 +1,80 @@
+/* A plan: what one entry function does, as data. Kernels in order, loops and branches around them, and where every buffer lies.
+ * The scheduler makes it, `nadir plan` prints it, an emitter writes it down.
+ *
+ * The compiled function has the type nd_entry: it is given the state block, the arena, the inputs and the outputs. */
+#ifndef NADIR_SCHEDULE_PLAN_H
+#define NADIR_SCHEDULE_PLAN_H
+
+#include "compiler/kernel/kernel.h"
+
+typedef enum nd__where {
+    ND__IN_STATE,  /* at `offset` bytes of the state block (a variable) */
+    ND__IN_INPUT,  /* input number `index` */
+    ND__IN_OUTPUT, /* output number `index` */
+    ND__IN_ARENA,  /* at `offset` bytes of the arena */
+    ND__IN_CONST,  /* a constant: `data` */
+} nd__where;
+
+typedef struct nd__buffer {
+    nd__where where;
+    int index;           /* input, output; the variable's number for the state */
+    nd_dtype dtype;
+    int64_t elems;
+    int64_t offset;      /* bytes; state and arena */
+    const void *data;    /* constants: elems elements, row-major */
+    const char *name;    /* the value's, for people */
+    int first, last;     /* arena: the first and last step (numbered in order of execution, a loop's body counted once) that uses it */
+} nd__buffer;
+
+enum { ND__MAX_NEST = 8 };
+
+/* A kernel's argument: offset + sum over the enclosing loops of stride[d] * iteration, in elements from the buffer's start. */
+typedef struct nd__karg {
+    int buffer;
+    int64_t offset;
+    int64_t stride[ND__MAX_NEST]; /* by nesting depth, outermost loop first */
+} nd__karg;
+
+typedef enum nd__step_kind { ND__STEP_KERNEL, ND__STEP_LOOP, ND__STEP_COND } nd__step_kind;
+
+typedef struct nd__step nd__step;
+
+typedef struct nd__steps {
+    nd__step *items;
+    int count, room;
+} nd__steps;
+
+struct nd__step {
+    nd__step_kind kind;
+    int number;          /* in order */
+    const char *label;   /* what it computes: "hidden matmul+bias+relu" */
+    int kernel;          /* KERNEL: index in plan->kernels */
+    nd__karg *args;      /* KERNEL: one for each of the kernel's arguments; COND: args[0] is the bool */
+    int64_t length;      /* LOOP: iterations 0 .. length-1 */
+    nd__steps body, other; /* LOOP: body; COND: body when true, other when false */
+};
+
+typedef struct nd__plan {
+    nd__arena *arena;    /* owns all of it */
+    const char *name;    /* the function's */
+    nd__kernel **kernels; /* distinct */
+    int kernel_count, kernel_room;
+    nd__buffer *buffers;
+    int buffer_count, buffer_room;
+    nd__steps steps;
+    int64_t arena_size;  /* bytes */
+    int64_t lower_bound; /* bytes: the largest sum of arena buffers alive at once */
+    int64_t flops, bytes; /* of one call */
+    int input_count, output_count;
+} nd__plan;
+
+/* What the schedule needs to know of a processor (schedule/target.c). */
+typedef struct nd__target {
+    const char *cpu;      /* LLVM's name, "x86-64-v4", or "native" resolved by the emitter */
+    int vector_bytes;     /* 64, 32, 16 */
+    int vector_registers; /* 32, 16 */
+    bool fma;             /* has fused multiply-add */
+    int64_t l1_bytes, l2_bytes;
+} nd__target;
+
+#endif

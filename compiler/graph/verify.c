@@ -1,0 +1,75 @@
+/* The verifier: the invariants of graph.h, looked at again. Run after parsing, and in debug builds after every pass. */
+#include "compiler/graph/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *wrong_node(nd_module *m, const nd__node *n)
+{
+    if (n->op >= ND__OPS || n->module != m)
+        return nd__arena_format(&m->arena, "%%%d is no node of the module", n->number);
+    for (int i = 0; i < n->input_count; i++)
+        if (n->inputs[i]->node->module != m || n->inputs[i]->node->number >= n->number)
+            return nd__arena_format(&m->arena, "%%%d (%s): operand %d was not made before it", n->number, nd__ops[n->op].name, i);
+    for (int i = 0; i < n->attr_count; i++)
+        if (n->attrs[i].key != nd__ops[n->op].attrs[i])
+            return nd__arena_format(&m->arena, "%%%d (%s): attributes out of order", n->number, nd__ops[n->op].name);
+    int result_count;
+    nd__type *types;
+    if (!nd__infer(m, n->op, n->place, n->input_count, n->inputs, n->attrs, &result_count, &types))
+        return m->error ? m->error : nd_status_text(m->status);
+    bool same = result_count == n->result_count;
+    for (int i = 0; same && i < result_count; i++)
+        same = types[i].dtype == n->results[i].dtype && nd__shape_equal(&types[i].shape, &n->results[i].shape);
+    return same ? NULL : nd__arena_format(&m->arena, "%%%d (%s): its results are not what the op gives", n->number, nd__ops[n->op].name);
+}
+
+/* Marks what a function needs and finds inputs (and, in a body, variables) that are not among its inputs. */
+static const char *wrong_function(nd_module *m, const nd_function *f, bool *need)
+{
+    memset(need, 0, (size_t)m->node_count * sizeof *need);
+    for (int i = 0; i < f->output_count; i++)
+        need[f->outputs[i]->node->number] = true;
+    for (int i = 0; i < f->update_count; i++)
+        need[f->updates[i].value->node->number] = true;
+    for (int i = m->node_count - 1; i >= 0; i--) {
+        const nd__node *n = m->nodes[i];
+        if (!need[i])
+            continue;
+        for (int k = 0; k < n->input_count; k++)
+            need[n->inputs[k]->node->number] = true;
+        bool given = n->op != ND__OP_input && (n->op != ND__OP_variable || !f->body);
+        for (int k = 0; !given && k < f->input_count; k++)
+            given = f->inputs[k]->node == n;
+        if (!given)
+            return nd__arena_format(&m->arena, "%s%sfunction \"%s\" needs %s %s, which is not among its inputs", f->place, f->place[0] ? ": " : "", f->name,
+                                    n->op == ND__OP_input ? "the input" : "the variable", nd__show(m, &n->results[0]));
+    }
+    return NULL;
+}
+
+const char *nd__verify(nd_module *m)
+{
+    if (!m)
+        return nd_status_text(ND_ERR_MEMORY);
+    if (m->status != ND_OK)
+        return nd_module_error(m);
+    const char *wrong = NULL;
+    for (int i = 0; i < m->node_count && !wrong; i++)
+        wrong = m->nodes[i]->number == i ? wrong_node(m, m->nodes[i]) : "a node has another node's number";
+    bool *need = malloc(((size_t)m->node_count * 2 + 1) * sizeof *need), *live = need + m->node_count;
+    if (!need)
+        return nd_status_text(ND_ERR_MEMORY);
+    nd__mark_live(m, live);
+    for (int i = 0; i < m->function_count && !wrong; i++) {
+        const nd_function *f = m->functions[i];
+        bool run = !f->body;
+        for (int k = 0; k < m->node_count && !run; k++)
+            for (int a = 0; a < m->nodes[k]->attr_count && live[k]; a++)
+                run |= m->nodes[k]->attrs[a].function == f;
+        if (run)
+            wrong = wrong_function(m, f, need);
+    }
+    free(need);
+    return wrong;
+}

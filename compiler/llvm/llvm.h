@@ -67,6 +67,9 @@ typedef enum nd__listing {
 nd_status nd__native_print(const nd__plan *const *plans, int n, const nd__target *target, nd__listing what, FILE *out, char *message,
                            size_t size);
 
+/* PREFIX_NAME (or NAME, for a NULL prefix) with '_' for whatever a C identifier cannot have; NULL when memory runs out. */
+char *nd__c_name(nd__arena *arena, const char *prefix, const char *name);
+
 /* -- the header of an object (header.c; no LLVM) ---------------------------------------------------------------------- */
 
 /* Writes the C header that goes with nd__object_write: struct PREFIX_state with the variables as named fields, PREFIX_ARENA_SIZE,

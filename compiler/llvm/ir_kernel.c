@@ -1,0 +1,224 @@
+/* A kernel as a function: its structure. Loops test at their end (after one test before it where they may not run at all), what
+ * they carry are phis. */
+#include "compiler/llvm/ir.h"
+
+#include <string.h>
+
+#define B (f->b)
+
+static const nd__kinst *write_block(nd__fn *f, const nd__kblock *block);
+
+static LLVMBasicBlockRef new_block(nd__fn *f)
+{
+    return LLVMAppendBasicBlockInContext(f->ir->context, f->function, "");
+}
+
+static void add_incoming(LLVMValueRef phi, LLVMValueRef x, LLVMBasicBlockRef from_x, LLVMValueRef y, LLVMBasicBlockRef from_y)
+{
+    LLVMValueRef values[] = {x, y};
+    LLVMBasicBlockRef blocks[] = {from_x, from_y};
+    LLVMAddIncoming(phi, values, blocks, 2);
+}
+
+static void write_for(nd__fn *f, const nd__kinst *loop)
+{
+    nd__ir *ir = f->ir;
+    LLVMValueRef lo = nd__ir_affine(f, &loop->lo), hi = nd__ir_affine(f, &loop->hi);
+    bool runs = nd__ir_runs(f, loop);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(B), body = new_block(f), after = new_block(f);
+    if (runs)
+        LLVMBuildBr(B, body);
+    else
+        LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, lo, hi, ""), body, after);
+
+    LLVMPositionBuilderAtEnd(B, body);
+    nd__frame *frame = &f->frames[f->depth++];
+    *frame = (nd__frame){loop->iv, LLVMBuildPhi(B, ir->i64, ""), NULL, NULL};
+    frame->tail = frame->counter;
+    for (int i = 0; i < loop->arg_count; i++) {
+        LLVMTypeRef type = nd__ir_type(ir, f->k->types[loop->carried + i]);
+        frame->tail = f->values[loop->carried + i] = LLVMBuildPhi(B, type, "");
+    }
+    nd__ir_iv_fact(f, loop);
+    const nd__kinst *yield = write_block(f, &loop->body);
+    LLVMValueRef step = LLVMConstInt(ir->i64, (uint64_t)loop->step, true);
+    LLVMValueRef next = LLVMBuildNSWAdd(B, frame->counter, step, "");
+    LLVMBasicBlockRef latch = LLVMGetInsertBlock(B);
+    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, next, hi, ""), body, after);
+    add_incoming(frame->counter, lo, before, next, latch);
+    f->depth--;
+
+    LLVMMoveBasicBlockAfter(after, latch);
+    LLVMPositionBuilderAtEnd(B, after);
+    for (int i = 0; i < loop->arg_count; i++) {
+        LLVMValueRef first = f->values[loop->args[i]], last = f->values[yield->args[i]];
+        add_incoming(f->values[loop->carried + i], first, before, last, latch);
+        if (!runs) {
+            LLVMValueRef phi = LLVMBuildPhi(B, LLVMTypeOf(last), "");
+            add_incoming(phi, first, before, last, latch);
+            last = phi;
+        }
+        f->values[loop->result + i] = last;
+    }
+}
+
+static void write_if(nd__fn *f, const nd__kinst *branch)
+{
+    LLVMBasicBlockRef yes = new_block(f), no = new_block(f), after = new_block(f);
+    LLVMBuildCondBr(B, f->values[branch->args[0]], yes, no);
+    LLVMPositionBuilderAtEnd(B, yes);
+    const nd__kinst *x = write_block(f, &branch->body);
+    LLVMBasicBlockRef from_x = LLVMGetInsertBlock(B);
+    LLVMBuildBr(B, after);
+    LLVMMoveBasicBlockAfter(no, from_x);
+    LLVMPositionBuilderAtEnd(B, no);
+    const nd__kinst *y = write_block(f, &branch->other);
+    LLVMBasicBlockRef from_y = LLVMGetInsertBlock(B);
+    LLVMBuildBr(B, after);
+    LLVMMoveBasicBlockAfter(after, from_y);
+    LLVMPositionBuilderAtEnd(B, after);
+    for (int i = 0; i < branch->result_count; i++) {
+        LLVMValueRef one = f->values[x->args[i]], phi = LLVMBuildPhi(B, LLVMTypeOf(one), "");
+        add_incoming(phi, one, from_x, f->values[y->args[i]], from_y);
+        f->values[branch->result + i] = phi;
+    }
+}
+
+static void write_transpose(nd__fn *f, const nd__kinst *i)
+{
+    LLVMValueRef vectors[ND__MAX_LANES];
+    for (int v = 0; v < i->arg_count; v++)
+        vectors[v] = f->values[i->args[v]];
+    nd__ktype type = f->k->types[i->result];
+    nd__ir_transpose(f->ir, i->arg_count, (int)nd_dtype_size((nd_dtype)type.dtype), vectors);
+    for (int v = 0; v < i->arg_count; v++)
+        f->values[i->result + v] = vectors[v];
+}
+
+/* at + lane * lane_stride, wrapped to the type. */
+static LLVMValueRef write_index(nd__fn *f, const nd__kinst *i)
+{
+    nd__ir *ir = f->ir;
+    LLVMTypeRef element = nd__ir_element(ir, (nd_dtype)i->type.dtype);
+    LLVMValueRef first = nd__ir_affine(f, &i->addr->at), lanes[ND__MAX_LANES];
+    if (element != ir->i64)
+        first = LLVMBuildTrunc(B, first, element, "");
+    if (i->type.lanes == 1)
+        return first;
+    for (int l = 0; l < i->type.lanes; l++)
+        lanes[l] = nd__ir_integer(element, (uint64_t)l * (uint64_t)i->addr->lane_stride);
+    return LLVMBuildAdd(B, nd__ir_splat(ir, first, i->type.lanes), LLVMConstVector(lanes, i->type.lanes), "");
+}
+
+static LLVMValueRef operand(const nd__fn *f, const nd__kinst *i, int n)
+{
+    return n < i->arg_count ? f->values[i->args[n]] : NULL;
+}
+
+static void write_inst(nd__fn *f, const nd__kinst *i)
+{
+    nd__ir *ir = f->ir;
+    LLVMValueRef result = NULL;
+    switch (i->op) {
+    case ND__K_const:
+        result = nd__ir_bits(ir, i->type, i->imm);
+        break;
+    case ND__K_splat:
+        result = nd__ir_splat(ir, operand(f, i, 0), i->type.lanes);
+        break;
+    case ND__K_lane:
+        result = nd__ir_lane(ir, operand(f, i, 0), (int)i->imm);
+        break;
+    case ND__K_index:
+        result = write_index(f, i);
+        break;
+    case ND__K_load:
+        result = nd__ir_load(f, i);
+        break;
+    case ND__K_loadx:
+        result = nd__ir_loadx(f, i);
+        break;
+    case ND__K_store:
+        nd__ir_store(f, i);
+        return;
+    case ND__K_storex:
+        nd__ir_storex(f, i);
+        return;
+    case ND__K_tree_add:
+    case ND__K_tree_min:
+    case ND__K_tree_max:
+        result = nd__ir_tree(ir, i->op, (nd_dtype)i->type.dtype, operand(f, i, 0));
+        break;
+    case ND__K_transpose:
+        write_transpose(f, i);
+        return;
+    case ND__K_for:
+        write_for(f, i);
+        return;
+    case ND__K_if:
+        write_if(f, i);
+        return;
+    case ND__K_yield:
+        return;
+    default: {
+        /* The operand whose type decides: a select's is its second. */
+        nd__ktype from = f->k->types[i->args[i->op == ND__K_select ? 1 : 0]], to = f->k->types[i->result];
+        result = nd__ir_arith(ir, i->op, from, to, operand(f, i, 0), operand(f, i, 1), operand(f, i, 2));
+    }
+    }
+    f->values[i->result] = result;
+}
+
+/* Gives the yield that ends it; NULL for a kernel's own body. */
+static const nd__kinst *write_block(nd__fn *f, const nd__kblock *block)
+{
+    for (const nd__kinst *i = block->first; i; i = i->next)
+        write_inst(f, i);
+    return block->last && block->last->op == ND__K_yield ? block->last : NULL;
+}
+
+static int64_t power_of_two_in(int64_t x)
+{
+    return x <= 0 ? 1 : (int64_t)((uint64_t)x & -(uint64_t)x);
+}
+
+LLVMValueRef nd__ir_kernel(nd__ir *ir, const nd__kernel *k, const char *name, const bool *shared)
+{
+    nd__fn *f = nd__arena_alloc(&ir->arena, 1, sizeof *f);
+    LLVMTypeRef *params = nd__arena_alloc(&ir->arena, (size_t)k->buffer_count + 1, sizeof *params);
+    if (!f || !params) {
+        ir->failed = true;
+        return NULL;
+    }
+    f->ir = ir, f->b = ir->builder, f->k = k;
+    f->values = nd__arena_alloc(&ir->arena, (size_t)k->value_count + 1, sizeof *f->values);
+    f->bases = nd__arena_alloc(&ir->arena, (size_t)k->buffer_count + 1, sizeof *f->bases);
+    f->facts = nd__arena_alloc(&ir->arena, (size_t)k->iv_count + 1, sizeof *f->facts);
+    if (!f->values || !f->bases || !f->facts) {
+        ir->failed = true;
+        return NULL;
+    }
+    unsigned n = 0;
+    for (int i = 0; i < k->buffer_count; i++)
+        if (k->buffers[i].access != ND__K_TABLE)
+            params[n++] = ir->pointer;
+    f->function = nd__ir_function(ir, name, LLVMFunctionType(ir->nothing, params, n, false), LLVMInternalLinkage);
+    n = 0;
+    for (int i = 0; i < k->buffer_count; i++) {
+        const nd__kbuffer *buffer = &k->buffers[i];
+        if (buffer->access == ND__K_TABLE) {
+            f->bases[i] = nd__ir_data(ir, buffer->data, buffer->elems * (int64_t)nd_dtype_size(buffer->dtype));
+            continue;
+        }
+        f->bases[i] = LLVMGetParam(f->function, n);
+        LLVMSetValueName2(f->bases[i], buffer->name ? buffer->name : "", buffer->name ? strlen(buffer->name) : 0);
+        nd__ir_attribute(ir, f->function, n + 1, "align", (uint64_t)power_of_two_in(buffer->align));
+        if (!shared[n])
+            nd__ir_attribute(ir, f->function, n + 1, "noalias", 0);
+        n++;
+    }
+    LLVMPositionBuilderAtEnd(B, new_block(f));
+    write_block(f, &k->body);
+    LLVMBuildRetVoid(B);
+    return f->function;
+}

@@ -1,0 +1,88 @@
+/* Code in this process: an object, loaded by LLJIT. */
+#include "compiler/llvm/codegen.h"
+#include "compiler/llvm/ir.h"
+
+#include <stdlib.h>
+
+#include <llvm-c/LLJIT.h>
+
+struct nd__native {
+    LLVMOrcLLJITRef jit;
+    int count;
+    nd_entry entries[];
+};
+
+/* Takes the error. */
+static nd_status failed(LLVMErrorRef error, const char *what, char *message, size_t size)
+{
+    char *text = LLVMGetErrorMessage(error);
+    snprintf(message, size, "%s: %s", what, text);
+    LLVMDisposeErrorMessage(text);
+    return ND_ERR_INTERNAL;
+}
+
+static nd_status load(nd__native *native, LLVMMemoryBufferRef object, char *message, size_t size)
+{
+    LLVMErrorRef error = LLVMOrcCreateLLJIT(&native->jit, NULL);
+    if (error) {
+        LLVMDisposeMemoryBuffer(object);
+        native->jit = NULL;
+        return failed(error, "LLVM's loader does not start", message, size);
+    }
+    /* The object is the loader's from here on, also on failure. */
+    error = LLVMOrcLLJITAddObjectFile(native->jit, LLVMOrcLLJITGetMainJITDylib(native->jit), object);
+    if (error)
+        return failed(error, "LLVM cannot load its own object", message, size);
+    for (int i = 0; i < native->count; i++) {
+        char name[32];
+        LLVMOrcExecutorAddress address;
+        snprintf(name, sizeof name, ND__ENTRY_NAME, i);
+        error = LLVMOrcLLJITLookup(native->jit, &address, name);
+        if (error)
+            return failed(error, "LLVM cannot find a function that it loaded", message, size);
+        native->entries[i] = (nd_entry)(uintptr_t)address;
+    }
+    return ND_OK;
+}
+
+nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__target *target, nd__native **native, char *message,
+                             size_t size)
+{
+    LLVMMemoryBufferRef object;
+    *native = NULL;
+    if (!nd__target_runs_here(target)) {
+        snprintf(message, size, "this machine cannot run code for %s", target->cpu);
+        return ND_ERR_TARGET;
+    }
+    nd_status status = nd__codegen(plans, n, target, NULL, ND__EMIT_OBJECT, &object, message, size);
+    if (status != ND_OK)
+        return status;
+    nd__native *result = calloc(1, sizeof *result + (size_t)n * sizeof result->entries[0]);
+    if (!result) {
+        LLVMDisposeMemoryBuffer(object);
+        snprintf(message, size, "out of memory");
+        return ND_ERR_MEMORY;
+    }
+    result->count = n;
+    status = load(result, object, message, size);
+    if (status != ND_OK) {
+        nd__native_destroy(result);
+        return status;
+    }
+    *native = result;
+    return ND_OK;
+}
+
+nd_entry nd__native_entry(const nd__native *native, int index)
+{
+    return native->entries[index];
+}
+
+void nd__native_destroy(nd__native *native)
+{
+    if (!native)
+        return;
+    if (native->jit)
+        LLVMConsumeError(LLVMOrcDisposeLLJIT(native->jit));
+    free(native);
+}

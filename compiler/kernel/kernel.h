@@ -5,15 +5,15 @@
  * epilogues), none is left to an emitter. As text:
  *
  *     kernel matmul_bias (x: f32[25088], w: f32[100352], b: f32[128], out h: f32[4096])
+ *       %0 = const f32x16 0
  *       for i0 = 0..32 by 4
  *         for i1 = 0..128 by 64
- *           %0 = const f32x16 0
- *           %1, .. = for i2 = 0..784 carry %0, ..
- *             %9 = load f32 x[784 i0 + i2]
- *             %10 = splat f32x16 %9
- *             %11 = load f32x16 w[128 i2 + i1]
- *             %12 = fma f32x16 %10, %11, %5
- *             yield %12, ..
+ *           %1..%16 = for i2 = 0..784 carry %17..%32 = %0, ..
+ *             %33 = load f32 x[784 i0 + i2]
+ *             %34 = splat f32x16 %33
+ *             %35 = load f32x16 w[128 i2 + i1]
+ *             %36 = fma f32x16 %34, %35, %17
+ *             yield %36, ..
  *           store h[128 i0 + i1], %1
  *
  * Addresses count elements of the buffer's dtype. An induction variable is an i64 and enters addresses and bounds only as an affine
@@ -112,8 +112,9 @@ typedef struct nd__kernel {
     int32_t value_count, value_room;
     int32_t iv_count;
     nd__kblock body; /* ends without a yield */
-    int64_t flops, bytes; /* of one run, as the scheduler counts them */
-    bool failed;          /* memory ran out while building */
+    nd__kinst *last_const; /* constants lie at the body's start; this is the last of them, NULL: none */
+    int64_t flops, bytes;  /* of one run, as the scheduler counts them */
+    bool failed;           /* memory ran out while building, or something impossible was asked for */
 } nd__kernel;
 
 /* -- building (build.c) --------------------------------------------------------------------------------------------- */
@@ -129,6 +130,7 @@ typedef struct nd__kbuilder {
     nd__kblock *block;   /* where instructions are appended */
     nd__kinst *open[64]; /* the loops and branches that are being built, outermost first */
     bool in_else[64];
+    int carry_count[64]; /* of each: the values that its end gives */
     int depth;
 } nd__kbuilder;
 
@@ -146,6 +148,7 @@ nd__kaffine nd__k_plus(nd__kaffine a, int32_t iv, int64_t coef); /* a + coef * i
 nd__kaffine nd__k_sum(nd__kaffine a, nd__kaffine b);
 nd__kaffine nd__k_scaled(nd__kaffine a, int64_t factor);
 
+/* Constants are kept at the start of the kernel's body, each once, wherever the builder is; a splat of one is another. */
 nd__kval nd__k_const_bits(nd__kbuilder *b, nd__ktype type, uint64_t bits);
 nd__kval nd__k_const(nd__kbuilder *b, nd__ktype type, double value); /* converted to the dtype; exact for what formulas use */
 /* An op of kops.def on one, two, three operands. The result's type follows from them (comparisons: bool). */

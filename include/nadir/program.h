@@ -6,9 +6,9 @@
  *     for (int i = 0; i < 1000; i++)
  *         nd_run(call);
  *
- * A program is code: it never changes while it runs, and any number of threads may use it at once. A state holds one set of the
- * module's variables; a call holds the memory that one running function needs. One thread at a time uses a state (and the
- * calls bound to it).
+ * A program is code: it never changes while it runs, and any number of threads may use it at once. A state holds one
+ * set of the module's variables; a call holds the memory that one running function needs. One thread at a time uses a
+ * state (and the calls bound to it).
  *
  * This header needs no compiler: a program that was compiled ahead of time links libnadir-runtime alone.
  */
@@ -28,18 +28,20 @@ typedef struct nd_call nd_call;
 
 /* -- programs ----------------------------------------------------------------------------------------------------- */
 
-/* ND_OK, or why the program cannot be used: compiling always gives a handle (unless memory ran out: NULL, which every function
- * here accepts and answers with ND_ERR_MEMORY). */
+/* ND_OK, or why the program cannot be used: compiling always gives a handle (unless memory ran out: NULL, which every
+ * function here accepts and answers with ND_ERR_MEMORY). A program that cannot be used has no functions and no
+ * variables. */
 ND_API nd_status nd_program_status(const nd_program *program);
-/* The message of that status, or of the last failed nd_program_bind_dims / nd_state_create / nd_bind on this program; "" when all
- * went well. Valid until the next such call. */
+/* The message of that status, or of the last failed nd_program_specialize / nd_state_create / nd_bind on this program;
+ * "" when all went well. Valid until the next such call. */
 ND_API const char *nd_program_error(const nd_program *program);
 /* Destroys the program and those specialised from it. States and calls of it must be gone. NULL is accepted. */
 ND_API void nd_program_destroy(nd_program *program);
 
 /* The same program with a named dimension bound to another number ("B" to 17): compiled at the first request, kept by
  * `program` (do not destroy it). States are shared: one made by either works with both. NULL when that fails; see
- * nd_program_error. Asking for the value it has gives `program` itself. Not safe beside another nd_program_specialize on the same program. */
+ * nd_program_error. Asking for the value it has gives `program` itself; a name that it does not have is
+ * ND_ERR_ARGUMENT. Not safe beside another nd_program_specialize on the same program. */
 ND_API nd_program *nd_program_specialize(nd_program *program, const char *dimension, int64_t value);
 
 /* What a function takes or gives, or a variable. `name` is the program's. */
@@ -55,6 +57,7 @@ ND_API int nd_program_function_index(const nd_program *program, const char *func
 ND_API const char *nd_program_function_name(const nd_program *program, int function);
 ND_API int nd_program_input_count(const nd_program *program, int function);
 ND_API int nd_program_output_count(const nd_program *program, int function);
+/* Of an index that is not there: name "", f32, rank 0 (functions and ports alike). */
 ND_API nd_port nd_program_input(const nd_program *program, int function, int input);
 ND_API nd_port nd_program_output(const nd_program *program, int function, int output);
 /* Bytes of scratch memory that one running call needs. */
@@ -64,22 +67,26 @@ ND_API nd_port nd_program_variable(const nd_program *program, int variable);
 
 /* -- state -------------------------------------------------------------------------------------------------------- */
 
-/* A state with every variable set by its initialiser, from `seed` (0: the module's own seed). A variable without an initialiser
- * counts as never set until nd_state_set or nd_state_load. NULL when that fails; see nd_program_error. The program must outlive it. */
+/* A state with every variable set by its initialiser, from `seed` (0: the module's own seed). A variable without an
+ * initialiser counts as never set until nd_state_set or nd_state_load. NULL when that fails; see nd_program_error. The
+ * program must outlive it. */
 ND_API nd_state *nd_state_create(nd_program *program, uint64_t seed);
 ND_API void nd_state_destroy(nd_state *state);
 /* The message of the last failed call on this state; "" if none. */
 ND_API const char *nd_state_error(const nd_state *state);
-/* A view of the variable's memory, owned by the state: reading and writing it is reading and writing the variable. Valid as long
- * as the state; not while a call runs. NULL: no variable of that name. */
+/* A view of the variable's memory, owned by the state: reading and writing it is reading and writing the variable.
+ * Valid as long as the state; not while a call runs. NULL: no variable of that name. */
 ND_API nd_tensor *nd_state_tensor(nd_state *state, const char *variable);
-/* The first element of an f32 variable, for loops that look at it often; NULL if there is none of that name and type. */
+/* The first element of an f32 variable, for loops that look at it often; NULL if there is none of that name and type.
+ */
 ND_API float *nd_state_f32(nd_state *state, const char *variable);
-/* Copies `value` into the variable; dtype and shape must be the variable's. */
+/* Copies `value` into the variable; dtype and shape must be the variable's (ND_ERR_ARGUMENT otherwise). */
 ND_API nd_status nd_state_set(nd_state *state, const char *variable, const nd_tensor *value);
-/* Writes all variables as one safetensors file, aside and then renamed: the old file stays whole when this fails. */
+/* Writes all variables as one safetensors file, aside and then renamed: the old file stays whole when this fails.
+ * ND_ERR_STATE: a variable was never set; ND_ERR_IO: the file system refused. */
 ND_API nd_status nd_state_save(nd_state *state, const char *path);
-/* Reads variables by name. Missing, extra and mis-shaped ones are all listed in the error, and then nothing is changed. */
+/* Reads variables by name. Missing, extra and mis-shaped ones are all listed in the error (ND_ERR_DATA), and then
+ * nothing is changed. ND_ERR_PARSE: not a whole safetensors file. */
 ND_API nd_status nd_state_load(nd_state *state, const char *path);
 
 /* -- calls -------------------------------------------------------------------------------------------------------- */
@@ -96,14 +103,17 @@ typedef struct nd_tensors {
 #define ND_IN(...) ND__TENSORS(__VA_ARGS__)
 #define ND_OUT(...) ND__TENSORS(__VA_ARGS__)
 
-/* Binds memory to a function once, so that running it is a C call. Inputs are read in place and outputs written in place: both must
- * be contiguous tensors of exactly the function's dtypes and shapes, aligned to their element's size, and stay alive as long as
- * the call. An output may not overlap an input, another output or the state (ND_ERR_ARGUMENT). `state` may be NULL for a program without
- * variables. NULL when that fails; see nd_program_error. The call allocates its own arena. */
+/* Binds memory to a function once, so that running it is a C call. Inputs are read in place and outputs written in
+ * place: both must be contiguous tensors of exactly the function's dtypes and shapes, aligned to their element's size,
+ * and stay alive as long as the call (or are destroyed but not borrowed: the call holds their memory). An output may
+ * not overlap an input, another output or the state, an input no variable that the function updates (ND_ERR_ARGUMENT).
+ * A state fits if it was made for the same variables, also by another program: compiled, interpreted and specialised
+ * ones share states (ND_ERR_STATE otherwise). `state` may be NULL for a program without variables. NULL when that
+ * fails; see nd_program_error. The call allocates its own arena. */
 ND_API nd_call *nd_bind(nd_program *program, const char *function, nd_state *state, nd_tensors in, nd_tensors out);
-/* Runs it. ND_OK, or ND_ERR_STATE for a NULL call or a variable that the function reads and nobody ever set (looked at until
- * the first run succeeds), or ND_ERR_MEMORY from an interpreted program. If the floating-point control word of the thread differs from
- * the default (round to nearest, no flush to zero), it is set and restored. */
+/* Runs it. ND_OK, or ND_ERR_STATE for a NULL call or a variable that the function reads and nobody ever set (looked at
+ * until the first run succeeds), or ND_ERR_MEMORY from an interpreted program. If the floating-point control word of
+ * the thread differs from the default (round to nearest, no flush to zero), it is set and restored. */
 ND_API nd_status nd_run(nd_call *call);
 /* The message of the last nd_run that did not return ND_OK. */
 ND_API const char *nd_call_error(const nd_call *call);
@@ -129,8 +139,15 @@ typedef struct nd_program_function_info {
     nd_entry entry;             /* NULL: run through `interpret` */
 } nd_program_function_info;
 
-/* A program as its back end describes it. All memory belongs to the back end and lives until `destroy`. The function named "init" takes
- * one u32[2] input, the seed (low word, high word), sets every variable that has an initialiser, and is the only one whose name is fixed. */
+/* A named dimension and the number that the program is compiled for. */
+typedef struct nd_program_dimension {
+    const char *name;
+    int64_t value;
+} nd_program_dimension;
+
+/* A program as its back end describes it. All memory belongs to the back end and lives until `destroy`. The function
+ * named "init" takes one u32[2] input, the seed (low word, high word), sets every variable that has an initialiser, and
+ * is the only one whose name is fixed. */
 typedef struct nd_program_info {
     int function_count, variable_count;
     const nd_program_function_info *functions;
@@ -140,14 +157,18 @@ typedef struct nd_program_info {
     void *self;        /* handed to the functions below */
     /* Runs a function that has no entry. NULL when all have one. */
     nd_status (*interpret)(void *self, int function, void *state, void *arena, const void *const *in, void *const *out);
-    /* The program for another value of a named dimension; a new program with a status of its own. NULL: cannot specialise. */
+    /* The program for another value of a named dimension; a new program with a status of its own. NULL: cannot
+     * specialise. */
     nd_program *(*specialize)(void *self, const char *dimension, int64_t value);
     /* Releases `self`. NULL: nothing to release. */
     void (*destroy)(void *self);
+    /* The named dimensions: what nd_program_specialize knows without asking. */
+    int dimension_count;
+    const nd_program_dimension *dimensions;
 } nd_program_info;
 
-/* A program over a back end's description (copied; what it points to is not). NULL when memory runs out; `info->destroy` is
- * then not called. */
+/* A program over a back end's description (copied; what it points to is not). NULL when memory runs out;
+ * `info->destroy` is then not called. */
 ND_API nd_program *nd_program_create(const nd_program_info *info);
 /* A program that only carries an error. */
 ND_API nd_program *nd_program_create_failed(nd_status status, const char *message);

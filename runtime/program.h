@@ -1,0 +1,38 @@
+/* What the files of the runtime know of programs and states. */
+#ifndef NADIR_RUNTIME_PROGRAM_H
+#define NADIR_RUNTIME_PROGRAM_H
+
+#include "nadir/program.h"
+#include "runtime/message.h"
+#include "runtime/tensor.h"
+
+/* A program for other numbers, kept by the one that it was asked of. */
+typedef struct nd__specialised {
+    struct nd__specialised *next;
+    int64_t value;
+    nd_program *program;
+    char dimension[];
+} nd__specialised;
+
+struct nd_program {
+    nd_status status;    /* sticky */
+    nd__message message; /* of the status, or of the last call that failed */
+    nd_program_info info;
+    nd__specialised *specialised;
+};
+
+struct nd_state {
+    nd_program *program; /* that made it */
+    nd__message message;
+    nd__storage *block;
+    nd_tensor **tensors; /* one for each variable, over the block */
+    bool *is_set;        /* whether the variable has a value */
+};
+
+/* The index of a variable, or -1. */
+int nd__program_variable_index(const nd_program *program, const char *variable);
+/* Runs a function once: through its entry, or interpreted; the control word is the caller's. */
+nd_status nd__program_run(const nd_program *program, int function, void *state, void *arena, const void *const *in,
+                          void *const *out);
+
+#endif

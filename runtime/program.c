@@ -48,12 +48,12 @@ const char *nd_program_error(const nd_program *program)
 
 /* -- other numbers ------------------------------------------------------------------------------------------------ */
 
-/* The dimension's number in `program`; false: it has none of that name. */
-static bool find_dimension(const nd_program *program, const char *name, int64_t *value)
+bool nd_program_has_dimension(const nd_program *program, const char *dimension, int64_t *value)
 {
-    for (int i = 0; i < program->info.dimension_count; i++)
-        if (strcmp(program->info.dimensions[i].name, name) == 0) {
-            *value = program->info.dimensions[i].value;
+    for (int i = 0; program && dimension && i < program->info.dimension_count; i++)
+        if (strcmp(program->info.dimensions[i].name, dimension) == 0) {
+            if (value)
+                *value = program->info.dimensions[i].value;
             return true;
         }
     return false;
@@ -66,7 +66,7 @@ nd_program *nd_program_specialize(nd_program *program, const char *dimension, in
     nd__message_clear(&program->message);
     nd__message *message = &program->message;
     int64_t current;
-    if (!dimension || !find_dimension(program, dimension, &current)) {
+    if (!nd_program_has_dimension(program, dimension, &current)) {
         nd__message_set(message, ND_ERR_ARGUMENT, "the program has no dimension named \"%s\"",
                         dimension ? dimension : "(null)");
         return NULL;

@@ -44,6 +44,9 @@ ND_API void nd_program_destroy(nd_program *program);
  * ND_ERR_ARGUMENT. Not safe beside another nd_program_specialize on the same program. */
 ND_API nd_program *nd_program_specialize(nd_program *program, const char *dimension, int64_t value);
 
+/* Whether the program has a named dimension of that name; its number in *value (which may be NULL). */
+ND_API bool nd_program_has_dimension(const nd_program *program, const char *dimension, int64_t *value);
+
 /* What a function takes or gives, or a variable. `name` is the program's. */
 typedef struct nd_port {
     const char *name;

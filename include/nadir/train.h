@@ -1,0 +1,100 @@
+/* The training loop: a compiled step, driven over a data set.
+ *
+ *     nd_history *h = nd_train(p, "step", state, train, &(nd_train_options){
+ *         .batch = 32, .epochs = 5, .shuffle_seed = 1, .progress = stdout, .plot = "loss.svg"});
+ *     if (nd_history_status(h) != ND_OK)
+ *         fprintf(stderr, "%s\n", nd_history_error(h));
+ *     double accuracy;
+ *     nd_accuracy(p, "predict", state, held, &(nd_predict_options){.batch = 256}, "y", &accuracy);
+ *
+ * Arrays of the data set meet inputs of the function by name. The number of rows in a batch is bound to the named
+ * dimension "B"; the last batch of an epoch, which may be smaller, runs through the same program specialised to its
+ * size. A program without that dimension runs its own size only. */
+#ifndef NADIR_TRAIN_H
+#define NADIR_TRAIN_H
+
+#include "nadir/base.h"
+#include "nadir/data.h"
+#include "nadir/program.h"
+#include "nadir/tensor.h"
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* -- training ----------------------------------------------------------------------------------------------------- */
+
+typedef struct nd_train_options {
+    int64_t batch;         /* rows of a batch; at least 1 */
+    int64_t epochs;        /* at least 1 */
+    uint64_t shuffle_seed; /* of the order of rows (nd_batches_create); 0: the order of the data set */
+    const char *dimension; /* the named dimension of the batch; NULL: "B" */
+    const char *labels;    /* with `classes`: the array to be checked before training; NULL: "y" */
+    int64_t classes;       /* how many labels there are; 0: not checked */
+    FILE *progress;        /* a live line on a terminal, a line for each epoch elsewhere; NULL: silence */
+    bool every_step;       /* keep the loss of every step in the history */
+    const char *checkpoint, *history,
+        *plot; /* files written at the end: the state (safetensors), the history (CSV), the loss (SVG); NULL: none */
+    int64_t first_step;       /* resume here: nd_history_next_step of the run that made the checkpoint */
+    bool (*stop)(void *self); /* asked after every step whether to stop there; NULL: never */
+    void *stop_self;
+} nd_train_options;
+
+/* How a training went. */
+typedef struct nd_history nd_history;
+
+/* Trains: runs `function` on every batch of every epoch. Its output 0 is the loss, a float of one element: the mean
+ * over the batch; other outputs with one number are followed as well. Everything is checked before the first step:
+ * ND_ERR_ARGUMENT for a batch size or a number of epochs below 1, an input without an array, shapes that do not fit;
+ * ND_ERR_DATA for labels out of range or a data set without rows; ND_ERR_IO for files that cannot be written. Always
+ * gives a history (NULL: out of memory for that), which the caller destroys; what happened before an error is in it. */
+ND_API nd_history *nd_train(nd_program *program, const char *function, nd_state *state, nd_dataset *dataset,
+                            const nd_train_options *options);
+
+ND_API void nd_history_destroy(nd_history *history);
+ND_API nd_status nd_history_status(const nd_history *history); /* NULL: ND_ERR_MEMORY */
+ND_API const char *nd_history_error(const nd_history *history);
+/* Epochs that were run, the one in which a training was stopped included. */
+ND_API int64_t nd_history_epochs(const nd_history *history);
+/* What is followed: 0 is the loss. */
+ND_API int nd_history_column_count(const nd_history *history);
+ND_API const char *nd_history_column_name(const nd_history *history, int column); /* "" if it is not there */
+/* The mean of a column over the rows of an epoch; NaN if it is not there. */
+ND_API double nd_history_value(const nd_history *history, int64_t epoch, int column);
+/* nd_history_value(history, epoch, 0). */
+ND_API double nd_history_loss(const nd_history *history, int64_t epoch);
+/* The loss of each step, where the options asked for it: their number, and one by one (NaN if it is not there). */
+ND_API int64_t nd_history_step_count(const nd_history *history);
+ND_API double nd_history_step_loss(const nd_history *history, int64_t step);
+/* The step to resume from. */
+ND_API int64_t nd_history_next_step(const nd_history *history);
+/* Seconds spent in the steps themselves, and in the whole loop (gathering and progress included). */
+ND_API double nd_history_step_seconds(const nd_history *history);
+ND_API double nd_history_seconds(const nd_history *history);
+/* One line for each epoch: epoch, the columns, seconds. */
+ND_API nd_status nd_history_write_csv(nd_history *history, const char *path);
+/* The loss over the epochs, or over the steps where they are kept. */
+ND_API nd_status nd_history_write_svg(nd_history *history, const char *path);
+
+/* -- using the trained model -------------------------------------------------------------------------------------- */
+
+typedef struct nd_predict_options {
+    int64_t batch;         /* rows at a time; 0: all at once */
+    const char *dimension; /* NULL: "B" */
+} nd_predict_options;
+
+/* Runs `function` over the data set in order: its output 0, [B, ...] for each batch, for all rows: [rows, ...]. A
+ * tensor for the caller to destroy. `options` may be NULL. */
+ND_API nd_tensor *nd_predict(nd_program *program, const char *function, nd_state *state, nd_dataset *dataset,
+                             const nd_predict_options *options);
+/* The part of rows in which the largest of the predictions (nd_predict: [rows, classes]; the first of equal ones) is at
+ * the place that the integer array `labels` says. The message of an error is the data set's. */
+ND_API nd_status nd_accuracy(nd_program *program, const char *function, nd_state *state, nd_dataset *dataset,
+                             const nd_predict_options *options, const char *labels, double *accuracy);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

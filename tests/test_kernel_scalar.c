@@ -56,8 +56,8 @@ START_TEST(integer_definitions)
         {ND__K_shr, ND_I64, I64(INT64_MIN), 0, I64(INT64_MIN)},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        ck_assert_msg(nd__scalar_op(cases[i].op, cases[i].dtype, cases[i].a, cases[i].b, 0) == cases[i].result, "case %zu: %s %s", i,
-                      nd__k_op_name(cases[i].op), nd_dtype_name(cases[i].dtype));
+        ck_assert_msg(nd__scalar_op(cases[i].op, cases[i].dtype, cases[i].a, cases[i].b, 0) == cases[i].result,
+                      "case %zu: %s %s", i, nd__k_op_name(cases[i].op), nd_dtype_name(cases[i].dtype));
     ck_assert_uint_eq(nd__scalar_op(ND__K_fma, ND_I32, I32(-3), 5, 7), I32(-8));
     ck_assert_uint_eq(nd__scalar_op(ND__K_select, ND_I32, 1, 5, 7), 5);
     ck_assert_uint_eq(nd__scalar_op(ND__K_select, ND_I32, 0, 5, 7), 7);
@@ -76,7 +76,8 @@ static uint64_t f64(double x)
 
 START_TEST(float_definitions)
 {
-    ck_assert_uint_eq(nd__scalar_op(ND__K_fma, ND_F32, f32(0x1.000002p0f), f32(0x1.000002p0f), f32(-1)), f32(0x1.000001p-22f));
+    ck_assert_uint_eq(nd__scalar_op(ND__K_fma, ND_F32, f32(0x1.000002p0f), f32(0x1.000002p0f), f32(-1)),
+                      f32(0x1.000001p-22f));
     ck_assert_uint_eq(nd__scalar_op(ND__K_neg, ND_F32, f32(0), 0, 0), f32(-0.0f));
     ck_assert_uint_eq(nd__scalar_op(ND__K_neg, ND_F64, f64(NAN), 0, 0), f64(NAN) ^ (uint64_t)1 << 63);
     ck_assert_uint_eq(nd__scalar_op(ND__K_abs, ND_F32, f32(-0.0f), 0, 0), 0);
@@ -100,12 +101,9 @@ START_TEST(conversions)
         nd_dtype from, to;
         uint64_t x, result;
     } cases[] = {
-        {ND_I32, ND_I64, I32(-5), I64(-5)},
-        {ND_U32, ND_I64, UINT32_MAX, UINT32_MAX},
-        {ND_I64, ND_U8, I64(-1), 255},
-        {ND_I64, ND_I32, (uint64_t)1 << 31, I32(INT32_MIN)},
-        {ND_I32, ND_BOOL, I32(-4), 1},
-        {ND_BOOL, ND_U32, 1, 1},
+        {ND_I32, ND_I64, I32(-5), I64(-5)}, {ND_U32, ND_I64, UINT32_MAX, UINT32_MAX},
+        {ND_I64, ND_U8, I64(-1), 255},      {ND_I64, ND_I32, (uint64_t)1 << 31, I32(INT32_MIN)},
+        {ND_I32, ND_BOOL, I32(-4), 1},      {ND_BOOL, ND_U32, 1, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         ck_assert_uint_eq(nd__scalar_convert(cases[i].from, cases[i].to, cases[i].x), cases[i].result);
@@ -124,7 +122,8 @@ START_TEST(conversions)
     ck_assert_uint_eq(nd__scalar_convert(ND_F64, ND_F32, f64(1e300)), f32(INFINITY));
     ck_assert_uint_eq(nd__scalar_convert(ND_F32, ND_F64, f32(0x1p-149f)), f64(0x1p-149));
     /* Rounded once: by way of f64 it would become 2^60 + 2^37. */
-    ck_assert_uint_eq(nd__scalar_convert(ND_I64, ND_F32, ((uint64_t)1 << 60) + ((uint64_t)1 << 36) + 1), f32(0x1.000002p60f));
+    ck_assert_uint_eq(nd__scalar_convert(ND_I64, ND_F32, ((uint64_t)1 << 60) + ((uint64_t)1 << 36) + 1),
+                      f32(0x1.000002p60f));
 }
 END_TEST
 

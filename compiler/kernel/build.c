@@ -1,7 +1,7 @@
 /* Building kernels. Each instruction is checked by the rules when it is made; scopes are the verifier's business.
  *
- * Once memory ran out, or something was asked for that no rule allows, k->failed is set and nothing more happens: every value is -1. What is
- * open stays counted, so that ends still find what they end and fill their results. */
+ * Once memory ran out, or something was asked for that no rule allows, k->failed is set and nothing more happens: every
+ * value is -1. What is open stays counted, so that ends still find what they end and fill their results. */
 #include "compiler/kernel/rules.h"
 #include "compiler/kernel/scalar.h"
 
@@ -23,7 +23,7 @@ static void refuse(nd__kernel *k, const char *why)
     k->failed = true;
 }
 
-/* -- kernels and their buffers --------------------------------------------------------------------------------------- */
+/* -- kernels and their buffers ------------------------------------------------------------------------------------- */
 
 nd__kernel *nd__k_create(nd__arena *arena, const char *name)
 {
@@ -48,7 +48,8 @@ static int32_t add_buffer(nd__kernel *k, const char *name, nd__kbuffer buffer)
     if (buffer.align < (int64_t)size)
         buffer.align = (int64_t)size;
     buffer.name = nd__arena_text(k->arena, name, strlen(name));
-    if (!buffer.name || !nd__arena_grow(k->arena, &k->buffers, &k->buffer_room, k->buffer_count + 1, sizeof *k->buffers)) {
+    if (!buffer.name ||
+        !nd__arena_grow(k->arena, &k->buffers, &k->buffer_room, k->buffer_count + 1, sizeof *k->buffers)) {
         k->failed = true;
         return -1;
     }
@@ -78,8 +79,9 @@ nd__kbuilder nd__k_builder(nd__kernel *k)
     return b;
 }
 
-/* -- affine forms: one that overflows or has too many terms has count ND__MAX_TERMS + 1, which the rules refuse ------------ */
+/* -- affine forms -------------------------------------------------------------------------------------------------- */
 
+/* What stands for a form that overflowed or has too many terms: the rules refuse its count where it is used. */
 static nd__kaffine impossible(void)
 {
     nd__kaffine a;
@@ -151,7 +153,7 @@ nd__kaffine nd__k_scaled(nd__kaffine a, int64_t factor)
     return a;
 }
 
-/* -- instructions ----------------------------------------------------------------------------------------------------- */
+/* -- instructions -------------------------------------------------------------------------------------------------- */
 
 /* n new values of that type; -1: memory ran out. */
 static nd__kval new_values(nd__kernel *k, int n, nd__ktype type)
@@ -168,7 +170,7 @@ static nd__kval new_values(nd__kernel *k, int n, nd__ktype type)
     return first;
 }
 
-/* An instruction with a copy of its operands, not yet in a block. NULL: memory ran out, or an operand does not exist. */
+/* An instruction with a copy of its operands, not yet in a block. NULL: no memory, or no such operand. */
 static nd__kinst *new_inst(nd__kernel *k, nd__kop op, int n, const nd__kval *args)
 {
     for (int i = 0; i < n; i++) {
@@ -214,7 +216,8 @@ static nd__kval place(nd__kbuilder *b, nd__kinst *inst)
 }
 
 /* An instruction with `results` results of one type. */
-static nd__kval emit(nd__kbuilder *b, nd__kop op, nd__ktype type, int results, int n, const nd__kval *args, uint64_t imm, const nd__kaddr *addr)
+static nd__kval emit(nd__kbuilder *b, nd__kop op, nd__ktype type, int results, int n, const nd__kval *args,
+                     uint64_t imm, const nd__kaddr *addr)
 {
     if (!ready(b))
         return -1;
@@ -244,7 +247,8 @@ nd__kval nd__k_const_bits(nd__kbuilder *b, nd__ktype type, uint64_t bits)
         return -1;
     nd__kernel *k = b->k;
     if (nd_dtype_size((nd_dtype)type.dtype) < 8) /* what is above its bits is nobody's */
-        bits = type.dtype == ND_BOOL ? bits != 0 : bits & (((uint64_t)1 << 8 * nd_dtype_size((nd_dtype)type.dtype)) - 1);
+        bits =
+            type.dtype == ND_BOOL ? bits != 0 : bits & (((uint64_t)1 << 8 * nd_dtype_size((nd_dtype)type.dtype)) - 1);
     if (k->last_const) {
         for (const nd__kinst *i = k->body.first;; i = i->next) {
             if (i->imm == bits && nd__k_type_equal(i->type, type))
@@ -365,7 +369,7 @@ void nd__k_transpose(nd__kbuilder *b, int n, const nd__kval *in, nd__kval *out)
         out[i] = first < 0 ? -1 : first + i;
 }
 
-/* -- addresses -------------------------------------------------------------------------------------------------------- */
+/* -- addresses ----------------------------------------------------------------------------------------------------- */
 
 /* A scalar's stride means nothing: always 1, so that equal instructions are equal. */
 static nd__kaddr address(int32_t buffer, nd__kaffine at, int lanes, int64_t lane_stride, int count)
@@ -400,8 +404,8 @@ void nd__k_store(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval x, in
     emit(b, ND__K_store, type, 0, 1, &x, 0, &addr);
 }
 
-nd__kval nd__k_loadx(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval index, int64_t scale, int64_t bound, int lanes,
-                     int64_t lane_stride, int count)
+nd__kval nd__k_loadx(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval index, int64_t scale, int64_t bound,
+                     int lanes, int64_t lane_stride, int count)
 {
     nd__kaddr addr = address(buffer, at, lanes, lane_stride, count);
     addr.scale = scale;
@@ -409,8 +413,8 @@ nd__kval nd__k_loadx(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval i
     return emit(b, ND__K_loadx, buffer_type(b, buffer, lanes), 1, 1, &index, 0, &addr);
 }
 
-void nd__k_storex(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval x, nd__kval index, int64_t scale, int64_t bound,
-                  int64_t lane_stride, int count)
+void nd__k_storex(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval x, nd__kval index, int64_t scale,
+                  int64_t bound, int64_t lane_stride, int count)
 {
     nd__ktype type = type_of(b, x);
     nd__kaddr addr = address(buffer, at, type.lanes, lane_stride, count);
@@ -419,7 +423,7 @@ void nd__k_storex(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval x, n
     emit(b, ND__K_storex, type, 0, 2, (nd__kval[]){x, index}, 0, &addr);
 }
 
-/* -- loops and branches ----------------------------------------------------------------------------------------------- */
+/* -- loops and branches -------------------------------------------------------------------------------------------- */
 
 /* Opens `inst` (NULL: building failed) with n values that its end gives. */
 static void open(nd__kbuilder *b, nd__kinst *inst, int n)
@@ -487,7 +491,8 @@ static void give(int n, nd__kval first, nd__kval *values)
         values[i] = first < 0 ? -1 : first + i;
 }
 
-int32_t nd__k_for(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t step, int n, const nd__kval *init, nd__kval *carried)
+int32_t nd__k_for(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t step, int n, const nd__kval *init,
+                  nd__kval *carried)
 {
     nd__kinst *inst = ready(b) ? new_inst(b->k, ND__K_for, n, init) : NULL;
     if (inst) {

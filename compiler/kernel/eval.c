@@ -1,5 +1,5 @@
-/* The evaluator: what a kernel means, one lane after another. It checks what an emitter takes for granted: that every address lies in its
- * buffer, and that memory without contents is written before it is read. */
+/* The evaluator: what a kernel means, one lane after another. It checks what an emitter takes for granted: that every
+ * address lies in its buffer, and that memory without contents is written before it is read. */
 #include "compiler/kernel/print.h"
 #include "compiler/kernel/rules.h"
 #include "compiler/kernel/scalar.h"
@@ -10,18 +10,18 @@
 typedef struct machine {
     const nd__kernel *k;
     nd__arena arena;
-    uint64_t **lanes;         /* by value: its lanes' bits */
-    uint64_t *scratch;        /* room for the lanes of all values: what is yielded moves at once */
+    uint64_t **lanes;  /* by value: its lanes' bits */
+    uint64_t *scratch; /* room for the lanes of all values: what is yielded moves at once */
     int64_t *iv;
-    unsigned char **memory;   /* by buffer */
-    unsigned char **written;  /* by buffer, by element; NULL: it has contents from the start */
-    int64_t *open;            /* the loops that run, outermost first, by induction variable */
+    unsigned char **memory;  /* by buffer */
+    unsigned char **written; /* by buffer, by element; NULL: it has contents from the start */
+    int64_t *open;           /* the loops that run, outermost first, by induction variable */
     int open_count;
     char *message;
     size_t size;
 } machine;
 
-/* -- mistakes --------------------------------------------------------------------------------------------------------- */
+/* -- mistakes ------------------------------------------------------------------------------------------------------ */
 
 /* "kernel k: `inst`: what, at i0 = 3, i2 = 5"; false. */
 static bool wrong(machine *m, const nd__kinst *inst, const char *what)
@@ -30,7 +30,8 @@ static bool wrong(machine *m, const nd__kinst *inst, const char *what)
     nd__k_inst_text(m->k, inst, text, sizeof text);
     int used = snprintf(m->message, m->size, "kernel %s: `%s`: %s", m->k->name, text, what);
     for (int i = 0; i < m->open_count && used >= 0 && (size_t)used < m->size; i++)
-        used += snprintf(m->message + used, m->size - (size_t)used, "%s i%d = %" PRId64, i ? "," : ", at", (int)m->open[i], m->iv[m->open[i]]);
+        used += snprintf(m->message + used, m->size - (size_t)used, "%s i%d = %" PRId64, i ? "," : ", at",
+                         (int)m->open[i], m->iv[m->open[i]]);
     return false;
 }
 
@@ -42,14 +43,15 @@ static bool wrong_element(machine *m, const nd__kinst *inst, int64_t element, co
     return wrong(m, inst, text);
 }
 
-/* -- addresses -------------------------------------------------------------------------------------------------------- */
+/* -- addresses ----------------------------------------------------------------------------------------------------- */
 
 static bool affine_value(machine *m, const nd__kinst *inst, const nd__kaffine *a, int64_t *value)
 {
     *value = a->constant;
     for (int i = 0; i < a->count; i++) {
         int64_t term;
-        if (__builtin_mul_overflow(a->terms[i].coef, m->iv[a->terms[i].iv], &term) || __builtin_add_overflow(*value, term, value))
+        if (__builtin_mul_overflow(a->terms[i].coef, m->iv[a->terms[i].iv], &term) ||
+            __builtin_add_overflow(*value, term, value))
             return wrong(m, inst, "an affine form overflows");
     }
     return true;
@@ -62,8 +64,9 @@ static bool element_at(machine *m, const nd__kinst *inst, int lane, int64_t inde
     int64_t stride, moved;
     if (!affine_value(m, inst, &addr->at, element))
         return false;
-    if (__builtin_mul_overflow(addr->lane_stride, (int64_t)lane, &stride) || __builtin_mul_overflow(addr->scale, index, &moved) ||
-        __builtin_add_overflow(*element, stride, element) || __builtin_add_overflow(*element, moved, element))
+    if (__builtin_mul_overflow(addr->lane_stride, (int64_t)lane, &stride) ||
+        __builtin_mul_overflow(addr->scale, index, &moved) || __builtin_add_overflow(*element, stride, element) ||
+        __builtin_add_overflow(*element, moved, element))
         return wrong(m, inst, "an address overflows");
     if (*element < 0 || *element >= m->k->buffers[addr->buffer].elems)
         return wrong_element(m, inst, *element, "is outside");
@@ -119,8 +122,8 @@ static bool store(machine *m, const nd__kinst *inst)
     return true;
 }
 
-/* Whether an index is inside; if not it becomes 0, which has to be an address all the same: compiled code may read there and drop what it
- * read. */
+/* Whether an index is inside; if not it becomes 0, which has to be an address all the same: compiled code may read
+ * there and drop what it read. */
 static bool inside_bound(int64_t *index, uint64_t bits, int64_t bound)
 {
     memcpy(index, &bits, sizeof *index);
@@ -155,7 +158,7 @@ static bool storex(machine *m, const nd__kinst *inst)
     return true;
 }
 
-/* -- arithmetic ------------------------------------------------------------------------------------------------------- */
+/* -- arithmetic ---------------------------------------------------------------------------------------------------- */
 
 static bool index_lanes(machine *m, const nd__kinst *inst)
 {
@@ -189,12 +192,13 @@ static void lane_by_lane(machine *m, const nd__kinst *inst)
         x[i] = m->lanes[inst->args[i]];
     nd_dtype from = (nd_dtype)m->k->types[inst->args[inst->op == ND__K_select ? 1 : 0]].dtype;
     for (int l = 0; l < inst->type.lanes; l++)
-        m->lanes[inst->result][l] = inst->op == ND__K_convert   ? nd__scalar_convert(from, (nd_dtype)inst->type.dtype, x[0][l])
-                                    : inst->op == ND__K_bitcast ? x[0][l]
-                                                                : nd__scalar_op(inst->op, from, x[0][l], x[1][l], x[2][l]);
+        m->lanes[inst->result][l] =
+            inst->op == ND__K_convert   ? nd__scalar_convert(from, (nd_dtype)inst->type.dtype, x[0][l])
+            : inst->op == ND__K_bitcast ? x[0][l]
+                                        : nd__scalar_op(inst->op, from, x[0][l], x[1][l], x[2][l]);
 }
 
-/* -- structure -------------------------------------------------------------------------------------------------------- */
+/* -- structure ----------------------------------------------------------------------------------------------------- */
 
 static bool run_block(machine *m, const nd__kblock *block);
 
@@ -226,7 +230,8 @@ static bool run_for(machine *m, const nd__kinst *inst)
     }
     m->open_count--;
     for (int32_t i = 0; i < inst->result_count; i++)
-        memcpy(m->lanes[inst->result + i], m->lanes[inst->carried + i], m->k->types[inst->carried + i].lanes * sizeof(uint64_t));
+        memcpy(m->lanes[inst->result + i], m->lanes[inst->carried + i],
+               m->k->types[inst->carried + i].lanes * sizeof(uint64_t));
     return true;
 }
 
@@ -294,7 +299,7 @@ static bool run_block(machine *m, const nd__kblock *block)
     return true;
 }
 
-/* -- memory ----------------------------------------------------------------------------------------------------------- */
+/* -- memory -------------------------------------------------------------------------------------------------------- */
 
 /* Room for everything; false: memory ran out. Tables are only read: no store passes the verifier. */
 static bool prepare(machine *m, void *const *buffers)

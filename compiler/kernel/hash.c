@@ -1,4 +1,5 @@
-/* Kernels compared: everything that makes the code, as words. Values are compared by their numbers: kernels built alike have the same. */
+/* Kernels compared: everything that makes the code, as words. Values are compared by their numbers: kernels built alike
+ * have the same. */
 #include "compiler/kernel/kernel.h"
 
 #include <string.h>
@@ -109,7 +110,8 @@ static bool same_buffer(const nd__kbuffer *a, const nd__kbuffer *b)
     uint64_t x[MOST_WORDS], y[MOST_WORDS];
     if (!same_words(x, buffer_words(a, x), y, buffer_words(b, y)))
         return false;
-    return a->data == b->data || (a->data && b->data && !memcmp(a->data, b->data, (size_t)a->elems * nd_dtype_size(a->dtype)));
+    return a->data == b->data ||
+           (a->data && b->data && !memcmp(a->data, b->data, (size_t)a->elems * nd_dtype_size(a->dtype)));
 }
 
 static bool same_block(const nd__kblock *a, const nd__kblock *b)

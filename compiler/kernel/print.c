@@ -1,4 +1,5 @@
-/* Kernels as text. Values are numbered as they appear, so that the text does not tell in which order constants were asked for. */
+/* Kernels as text. Values are numbered as they appear, so that the text does not tell in which order constants were
+ * asked for. */
 #include "compiler/kernel/print.h"
 #include "compiler/kernel/scalar.h"
 
@@ -42,7 +43,7 @@ static void put(writer *w, const char *format, ...)
     va_end(args);
 }
 
-/* -- numbering -------------------------------------------------------------------------------------------------------- */
+/* -- numbering ----------------------------------------------------------------------------------------------------- */
 
 static void number_values(writer *w, nd__kval first, int32_t n, int32_t *next)
 {
@@ -74,7 +75,7 @@ static writer begin(const nd__kernel *k, FILE *out, char *text, size_t size)
     return w;
 }
 
-/* -- parts of an instruction --------------------------------------------------------------------------------------------- */
+/* -- parts of an instruction --------------------------------------------------------------------------------------- */
 
 static void put_value(writer *w, nd__kval x)
 {
@@ -219,7 +220,8 @@ static void put_for(writer *w, const nd__kinst *i)
 static void put_inst(writer *w, const nd__kinst *i)
 {
     static const nd__kval nothing = -1;
-    const nd__kval *first = i->arg_count > 0 ? &i->args[0] : &nothing, *second = i->arg_count > 1 ? &i->args[1] : &nothing;
+    const nd__kval *first = i->arg_count > 0 ? &i->args[0] : &nothing,
+                   *second = i->arg_count > 1 ? &i->args[1] : &nothing;
     if (i->result_count > 0) {
         put_range(w, i->result, i->result_count);
         put(w, " = ");
@@ -286,7 +288,7 @@ static void put_inst(writer *w, const nd__kinst *i)
     }
 }
 
-/* -- kernels ---------------------------------------------------------------------------------------------------------- */
+/* -- kernels ------------------------------------------------------------------------------------------------------- */
 
 static bool says_nothing(const nd__kblock *block)
 {

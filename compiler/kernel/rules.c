@@ -11,13 +11,15 @@ static const int8_t arity[ND__K_OPS] = {
 
 /* What the operands of the ops may be whose operands all have one type (a select: the second and third). */
 static const uint8_t accepts[ND__K_OPS] = {
-    [ND__K_add] = NUMBER,   [ND__K_sub] = NUMBER,      [ND__K_mul] = NUMBER,      [ND__K_div] = FLOAT,       [ND__K_floordiv] = INT,
-    [ND__K_mod] = INT,      [ND__K_mulhi] = U32,       [ND__K_fma] = NUMBER,      [ND__K_neg] = NUMBER,      [ND__K_abs] = NUMBER,
-    [ND__K_sqrt] = FLOAT,   [ND__K_floor] = FLOAT,     [ND__K_ceil] = FLOAT,      [ND__K_rint] = FLOAT,      [ND__K_min] = NUMBER,
-    [ND__K_max] = NUMBER,   [ND__K_eq] = ANY,          [ND__K_ne] = ANY,          [ND__K_lt] = NUMBER,       [ND__K_le] = NUMBER,
-    [ND__K_select] = ANY,   [ND__K_and] = LOGIC,       [ND__K_or] = LOGIC,        [ND__K_xor] = LOGIC,       [ND__K_not] = LOGIC,
-    [ND__K_shl] = INT,      [ND__K_shr] = INT,         [ND__K_convert] = ANY,     [ND__K_bitcast] = NUMBER,  [ND__K_tree_add] = NUMBER,
-    [ND__K_tree_min] = NUMBER, [ND__K_tree_max] = NUMBER, [ND__K_transpose] = ANY, [ND__K_splat] = ANY,      [ND__K_lane] = ANY,
+    [ND__K_add] = NUMBER,     [ND__K_sub] = NUMBER,      [ND__K_mul] = NUMBER,      [ND__K_div] = FLOAT,
+    [ND__K_floordiv] = INT,   [ND__K_mod] = INT,         [ND__K_mulhi] = U32,       [ND__K_fma] = NUMBER,
+    [ND__K_neg] = NUMBER,     [ND__K_abs] = NUMBER,      [ND__K_sqrt] = FLOAT,      [ND__K_floor] = FLOAT,
+    [ND__K_ceil] = FLOAT,     [ND__K_rint] = FLOAT,      [ND__K_min] = NUMBER,      [ND__K_max] = NUMBER,
+    [ND__K_eq] = ANY,         [ND__K_ne] = ANY,          [ND__K_lt] = NUMBER,       [ND__K_le] = NUMBER,
+    [ND__K_select] = ANY,     [ND__K_and] = LOGIC,       [ND__K_or] = LOGIC,        [ND__K_xor] = LOGIC,
+    [ND__K_not] = LOGIC,      [ND__K_shl] = INT,         [ND__K_shr] = INT,         [ND__K_convert] = ANY,
+    [ND__K_bitcast] = NUMBER, [ND__K_tree_add] = NUMBER, [ND__K_tree_min] = NUMBER, [ND__K_tree_max] = NUMBER,
+    [ND__K_transpose] = ANY,  [ND__K_splat] = ANY,       [ND__K_lane] = ANY,
 };
 
 static int class_of(nd_dtype dtype)
@@ -29,7 +31,8 @@ static int class_of(nd_dtype dtype)
 
 bool nd__k_type_valid(nd__ktype type)
 {
-    return nd_dtype_size((nd_dtype)type.dtype) > 0 && type.lanes >= 1 && type.lanes <= ND__MAX_LANES && (type.lanes & (type.lanes - 1)) == 0;
+    return nd_dtype_size((nd_dtype)type.dtype) > 0 && type.lanes >= 1 && type.lanes <= ND__MAX_LANES &&
+           (type.lanes & (type.lanes - 1)) == 0;
 }
 
 nd__ktype nd__k_result_type(nd__kop op, const nd__ktype *args)
@@ -126,7 +129,8 @@ static const char *plain_error(const nd__kinst *inst, const nd__ktype *args, nd_
     if (op == ND__K_convert || op == ND__K_bitcast) {
         if (args[0].lanes != result.lanes)
             return "operand and result with different lanes";
-        if (op == ND__K_bitcast && (result.dtype == ND_BOOL || nd_dtype_size((nd_dtype)args[0].dtype) != nd_dtype_size((nd_dtype)result.dtype)))
+        if (op == ND__K_bitcast && (result.dtype == ND_BOOL ||
+                                    nd_dtype_size((nd_dtype)args[0].dtype) != nd_dtype_size((nd_dtype)result.dtype)))
             return "a bitcast between dtypes of different sizes, or to bool";
         return NULL;
     }
@@ -187,7 +191,8 @@ const char *nd__k_inst_error(const nd__kernel *k, const nd__kinst *inst)
     case ND__K_load:
         return address_error(k, inst, inst->type);
     case ND__K_store:
-        return nd__k_type_equal(inst->type, args[0]) ? address_error(k, inst, args[0]) : "a store's type is not its value's";
+        return nd__k_type_equal(inst->type, args[0]) ? address_error(k, inst, args[0])
+                                                     : "a store's type is not its value's";
     case ND__K_loadx:
         error = address_error(k, inst, inst->type);
         return error ? error : index_operand_error(args[0], inst->addr, inst->type, true);

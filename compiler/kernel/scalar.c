@@ -1,4 +1,4 @@
-/* One lane of each arithmetic instruction. Integers are computed in 64 bits, unsigned where they may wrap, and cut off. */
+/* One lane of each arithmetic instruction. Integers are computed in 64 bits, unsigned where they wrap, and cut off. */
 #include "compiler/kernel/scalar.h"
 
 #include <math.h>
@@ -227,8 +227,8 @@ uint64_t nd__scalar_op(nd__kop op, nd_dtype dtype, uint64_t a, uint64_t b, uint6
     return cut(compares ? ND_BOOL : dtype, integer_op(op, dtype, a, b, c));
 }
 
-/* Towards zero, the nearest end of the range where it is outside, 0 for NaN. `end` is the least number that is too large; both bounds
- * are exact in f64. */
+/* Towards zero, the nearest end of the range where it is outside, 0 for NaN. `end` is the least number that is too
+ * large; both bounds are exact in f64. */
 static uint64_t truncated(nd_dtype to, double x)
 {
     static const struct {

@@ -57,7 +57,7 @@ static bool affine_in_scope(verifier *v, const nd__kinst *inst, const nd__kaffin
 
 static bool block_valid(verifier *v, const nd__kblock *block, const nd__kinst *owner);
 
-/* The yield at the end of an owner's body gives one value for each of `first` and what follows it, of the same types. */
+/* The yield at the end of an owner's body gives one value for each of `first` and what follows, of the same types. */
 static bool yield_fits(verifier *v, const nd__kinst *owner, const nd__kblock *block, nd__kval first, int32_t n)
 {
     const nd__kinst *yield = block->last;
@@ -103,7 +103,8 @@ static bool inst_valid(verifier *v, const nd__kinst *inst)
         if (x < 0 || x >= v->k->value_count)
             return wrong(v, inst, "an operand that does not exist");
         if (!v->visible[x])
-            return wrong(v, inst, v->seen[x] ? "an operand that is out of scope" : "an operand that is not defined before");
+            return wrong(v, inst,
+                         v->seen[x] ? "an operand that is out of scope" : "an operand that is not defined before");
     }
     const char *error = nd__k_inst_error(v->k, inst);
     if (error)

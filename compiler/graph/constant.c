@@ -146,13 +146,13 @@ nd_value *nd_input_at(nd_place place, nd_module *m, const char *name, nd_dtype d
     return nd_name(nd__make0(m, ND__OP_input, place, 3, attrs), name);
 }
 
-/* The common shape of a and b as NumPy broadcasts; false where there is none. */
+/* The common shape of a and b as NumPy broadcasts; false where there is none. `out` may be one of them. */
 static bool common_shape(const nd_shape *a, const nd_shape *b, nd_shape *out)
 {
+    nd_shape shorter = a->rank >= b->rank ? *b : *a;
     *out = a->rank >= b->rank ? *a : *b;
-    const nd_shape *shorter = a->rank >= b->rank ? b : a;
-    for (int i = 1; i <= shorter->rank; i++) {
-        int64_t *x = &out->dims[out->rank - i], y = shorter->dims[shorter->rank - i];
+    for (int i = 1; i <= shorter.rank; i++) {
+        int64_t *x = &out->dims[out->rank - i], y = shorter.dims[shorter.rank - i];
         if (*x == 1)
             *x = y;
         else if (y != 1 && y != *x)

@@ -2,7 +2,8 @@
  * explicit: a function over more inputs, and an operand for each.
  *
  * What belongs to the body? For a function with inputs: what depends on them. For a branch of cond, which has none: what
- * nothing but the branch uses, so that what both need is computed once, before. Values made of constants alone are shared as they are. */
+ * nothing but the branch uses, so that what both need is computed once, before. Values made of constants alone are shared as they are. A broadcast costs
+ * nothing where it is used, but memory as an operand: it is made again inside, and what it repeats is captured; the gradient of that, too, is smaller. */
 #include "compiler/graph/graph.h"
 
 #include <stdlib.h>
@@ -89,25 +90,31 @@ static void capture(lifting *l, nd_value *v)
     l->captured[l->count++] = v;
 }
 
+static bool belongs_inside(const nd_value *v, const unsigned char *marks)
+{
+    unsigned char mark = marks[v->node->number];
+    return mark == INSIDE || (mark == OUTER && v->node->op == ND__OP_broadcast);
+}
+
 /* The nodes inside that the outputs need, as need[number]; what they use from outside is captured. */
 static void find_captures(lifting *l, const nd_function *f, const unsigned char *marks, bool *need)
 {
     memset(need, 0, (size_t)l->m->node_count * sizeof *need);
     for (int k = 0; k < f->output_count; k++) {
         nd_value *v = f->outputs[k];
-        need[v->node->number] |= marks[v->node->number] == INSIDE;
+        need[v->node->number] |= belongs_inside(v, marks);
     }
     for (int i = l->m->node_count - 1; i >= 0; i--)
         for (int k = 0; need[i] && k < l->m->nodes[i]->input_count; k++) {
-            const nd__node *operand = l->m->nodes[i]->inputs[k]->node;
-            need[operand->number] |= marks[operand->number] == INSIDE;
+            const nd_value *operand = l->m->nodes[i]->inputs[k];
+            need[operand->node->number] |= belongs_inside(operand, marks);
         }
     for (int i = 0; i < l->m->node_count; i++)
         for (int k = 0; need[i] && k < l->m->nodes[i]->input_count; k++)
-            if (marks[l->m->nodes[i]->inputs[k]->node->number] == OUTER)
+            if (marks[l->m->nodes[i]->inputs[k]->node->number] == OUTER && !belongs_inside(l->m->nodes[i]->inputs[k], marks))
                 capture(l, l->m->nodes[i]->inputs[k]);
     for (int k = 0; k < f->output_count; k++)
-        if (marks[f->outputs[k]->node->number] == OUTER)
+        if (marks[f->outputs[k]->node->number] == OUTER && !belongs_inside(f->outputs[k], marks))
             capture(l, f->outputs[k]);
 }
 

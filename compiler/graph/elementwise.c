@@ -113,8 +113,7 @@ BINARY(shr)
 #undef UNARY
 #undef BINARY
 
-/* The number that every element of a float value is known to have, through broadcasts; false: not a constant. */
-static bool constant_number(const nd_value *v, double *number)
+bool nd__constant_number(const nd_value *v, double *number)
 {
     while (v->node->op == ND__OP_broadcast || v->node->op == ND__OP_reshape)
         v = v->node->inputs[0];
@@ -137,7 +136,7 @@ nd_value *nd_pow_at(nd_place place, nd_value *a, nd_value *b)
     if (!m || poisoned)
         return m ? &m->poison : NULL;
     double y;
-    if ((a->weak && b->weak) || !constant_number(b, &y) || (y != 0 && y != 1 && y != 2 && y != 3 && y != -1))
+    if ((a->weak && b->weak) || !nd__constant_number(b, &y) || (y != 0 && y != 1 && y != 2 && y != 3 && y != -1))
         return elementwise(place, ND__OP_pow, 2, 0, values);
     if (!nd__unify(m, place, "pow", 2, 0, values))
         return &m->poison;

@@ -284,6 +284,8 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const struct n
 /* A function like nd_function's, without its checks of the name. */
 nd_function *nd__function(nd_module *m, nd_place place, const char *name, int input_count, nd_value *const *inputs, int output_count,
                           nd_value *const *outputs);
+/* The number that every element of a float value is known to have, through broadcasts; false: not a constant. */
+bool nd__constant_number(const nd_value *v, double *number);
 /* A constant filled with one number of any dtype. */
 nd_value *nd__filled(nd_module *m, nd_place place, nd_dtype dtype, const nd_shape *shape, double value);
 

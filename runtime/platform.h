@@ -1,0 +1,17 @@
+/* What the operating system does and C does not: one file for each kind of system has these. */
+#ifndef NADIR_RUNTIME_PLATFORM_H
+#define NADIR_RUNTIME_PLATFORM_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Seconds from some moment on; never goes back. */
+double nd__platform_seconds(void);
+/* Whether a person watches the stream. */
+bool nd__platform_is_terminal(FILE *file);
+/* Forces what was written to the disk. */
+bool nd__platform_sync(FILE *file);
+/* Renames a file over another one, at once: whoever opens `to` sees the old one or the new one. Sets errno. */
+bool nd__platform_replace(const char *from, const char *to);
+
+#endif

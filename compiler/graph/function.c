@@ -4,25 +4,38 @@
 #include <ctype.h>
 #include <string.h>
 
+/* nd_apply and its like fill the caller's array by it, also where the error was earlier. Ready-made up to a number that no memory is needed for. */
+nd_function *nd__lost_function(nd_module *m, size_t output_count)
+{
+    if (!m || output_count < ND__LOST)
+        return m ? &m->lost[output_count] : NULL;
+    nd_function *f = nd__arena_alloc(&m->arena, 1, sizeof *f);
+    if (!f)
+        return &m->lost[ND__LOST - 1];
+    *f = m->lost[0];
+    f->output_count = (int)output_count;
+    return f;
+}
+
 nd_function *nd__function(nd_module *m, nd_place place, const char *name, int input_count, nd_value *const *inputs, int output_count,
                           nd_value *const *outputs)
 {
     if (!m || m->status != ND_OK)
-        return m ? &m->lost : NULL;
+        return nd__lost_function(m, (size_t)output_count);
     nd_function *f = nd__arena_alloc(&m->arena, 1, sizeof *f);
     const char *copy = nd__arena_text(&m->arena, name, strlen(name)), *where = nd__arena_text(&m->arena, place ? place : "", place ? strlen(place) : 0);
     nd_value **in = nd__arena_alloc(&m->arena, (size_t)input_count, sizeof *in), **out = nd__arena_alloc(&m->arena, (size_t)output_count, sizeof *out);
     if (!f || !copy || !where || !in || !out ||
         !nd__arena_grow(&m->arena, &m->functions, &m->function_room, m->function_count + 1, sizeof(nd_function *))) {
         nd__fail_memory(m);
-        return &m->lost;
+        return nd__lost_function(m, (size_t)output_count);
     }
     if (input_count > 0)
         memcpy(in, inputs, (size_t)input_count * sizeof *in);
     for (int i = 0; i < output_count; i++)
         out[i] = nd__settle(place, outputs[i]);
     if (m->status != ND_OK)
-        return &m->lost;
+        return nd__lost_function(m, (size_t)output_count);
     *f = (nd_function){.module = m, .name = copy, .place = where, .number = m->function_count, .input_count = input_count, .output_count = output_count,
                        .inputs = in, .outputs = out};
     m->functions[m->function_count++] = f;
@@ -40,17 +53,17 @@ static bool name_is_good(const char *name)
 nd_function *nd_function_at(nd_place place, nd_module *m, const char *name, nd_values inputs, nd_values outputs)
 {
     if (!m || m->status != ND_OK)
-        return m ? &m->lost : NULL;
+        return nd__lost_function(m, outputs.count);
     if (!name_is_good(name)) {
         nd__fail(m, ND_ERR_ARGUMENT, place, "function \"%s\": expected a letter or _, then letters, digits or _", name ? name : "");
-        return &m->lost;
+        return nd__lost_function(m, outputs.count);
     }
     const nd_function *other = nd_module_function(m, name);
     if (other || strcmp(name, "init") == 0) {
         nd__fail(m, ND_ERR_GRAPH, place, other ? "function \"%s\": there is one of that name" : "function \"%s\": the name is taken by what sets the variables", name);
         if (other && other->place[0])
             nd__note(m, "it was made at %s", other->place);
-        return &m->lost;
+        return nd__lost_function(m, outputs.count);
     }
     bool poisoned = false;
     for (int list = 0; list < 2; list++) {
@@ -59,18 +72,18 @@ nd_function *nd_function_at(nd_place place, nd_module *m, const char *name, nd_v
         if (values.count > 0 && common != m && !poisoned)
             nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": %s of another module, or NULL", name, list ? "outputs" : "inputs");
         if (m->status != ND_OK)
-            return &m->lost;
+            return nd__lost_function(m, outputs.count);
     }
     for (size_t i = 0; i < inputs.count; i++) {
         const nd_value *v = inputs.items[i];
         if (v->node->op != ND__OP_input) {
             nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": input %zu, %s, is no nd_input but a %s", name, i, nd__show(m, v), nd__ops[v->node->op].name);
-            return &m->lost;
+            return nd__lost_function(m, outputs.count);
         }
         for (size_t k = 0; k < i; k++)
             if (inputs.items[k] == v || strcmp(inputs.items[k]->name, v->name) == 0) {
                 nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": two inputs are named \"%s\"", name, v->name);
-                return &m->lost;
+                return nd__lost_function(m, outputs.count);
             }
     }
     return nd__function(m, place, name, (int)inputs.count, inputs.items, (int)outputs.count, outputs.items);

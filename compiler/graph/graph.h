@@ -186,6 +186,8 @@ typedef struct nd__symbol {
     int dims[ND_MAX_RANK];
 } nd__symbol;
 
+enum { ND__LOST = 16 };
+
 struct nd_module {
     nd__arena arena;
     const char *name;
@@ -194,7 +196,7 @@ struct nd_module {
     char *error;
     nd__node poison_node;
     nd_value poison;
-    nd_function lost; /* what nd_function gives on a failed module */
+    nd_function lost[ND__LOST]; /* what nd_function gives on a failed module, by number of outputs */
     nd__node **nodes;
     int node_count, node_room;
     nd_function **functions;
@@ -286,6 +288,8 @@ nd_function *nd__function(nd_module *m, nd_place place, const char *name, int in
                           nd_value *const *outputs);
 /* The number that every element of a float value is known to have, through broadcasts; false: not a constant. */
 bool nd__constant_number(const nd_value *v, double *number);
+/* A function in no list that fills as many out values as the one that could not be made. */
+nd_function *nd__lost_function(nd_module *m, size_t output_count);
 /* A constant filled with one number of any dtype. */
 nd_value *nd__filled(nd_module *m, nd_place place, nd_dtype dtype, const nd_shape *shape, double value);
 

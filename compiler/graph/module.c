@@ -44,7 +44,8 @@ nd_module *nd_module_create(const char *name)
     m->seed = 1;
     m->poison_node = (nd__node){.op = ND__OP_poison, .number = -1, .module = m, .place = "", .result_count = 1, .results = &m->poison};
     m->poison = (nd_value){.node = &m->poison_node, .dtype = ND_F32, .name = ""};
-    m->lost = (nd_function){.module = m, .name = "", .place = "", .number = -1};
+    for (int i = 0; i < ND__LOST; i++)
+        m->lost[i] = (nd_function){.module = m, .name = "", .place = "", .number = -1, .output_count = i};
     m->name = nd__arena_text(&m->arena, name ? name : "", name ? strlen(name) : 0);
     if (!m->name) {
         nd_module_destroy(m);

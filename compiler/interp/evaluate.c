@@ -1,5 +1,6 @@
 /* The value of a constant graph at once: a copy of what leads to it, with its dimensions bound, is interpreted. */
 #include "compiler/interp/definitions.h"
+#include "runtime/control_word.h"
 #include "runtime/tensor.h"
 
 #include <stdlib.h>
@@ -65,7 +66,12 @@ static nd_tensor *run(nd_module *m)
     if (nd_tensor_status(result) != ND_OK)
         return result;
     void *out = nd_tensor_data(result);
+    const nd__control before = nd__control_read();
+    if (!nd__control_fits(before))
+        nd__control_write(nd__control_default(before));
     nd_status status = nd__interpret(f, NULL, &out, NULL, NULL);
+    if (!nd__control_fits(before))
+        nd__control_write(before);
     if (status == ND_OK)
         return result;
     nd_tensor_destroy(result);

@@ -1,4 +1,4 @@
-/* malloc, calloc and realloc, wrapped by the linker. */
+/* malloc, calloc, realloc and free, wrapped by the linker. */
 #include "failing_alloc.h"
 
 #include <stddef.h>
@@ -6,11 +6,13 @@
 
 static _Thread_local int left = -1; /* below 0: nothing fails */
 static _Thread_local bool failed;
+static _Thread_local long held;
 
 void failing_alloc_begin(int n)
 {
     left = n;
     failed = false;
+    held = 0;
 }
 
 bool failing_alloc_end(void)
@@ -19,13 +21,20 @@ bool failing_alloc_end(void)
     return failed;
 }
 
+long failing_alloc_held(void)
+{
+    return held;
+}
+
 #ifdef HAVE_WRAPPED_ALLOC
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
+void __real_free(void *p);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
+void __wrap_free(void *p);
 
 static bool fails(void)
 {
@@ -35,18 +44,32 @@ static bool fails(void)
     return true;
 }
 
+static void *hold(void *p)
+{
+    held += p != NULL;
+    return p;
+}
+
 void *__wrap_malloc(size_t size)
 {
-    return fails() ? NULL : __real_malloc(size);
+    return fails() ? NULL : hold(__real_malloc(size));
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return fails() ? NULL : __real_calloc(count, size);
+    return fails() ? NULL : hold(__real_calloc(count, size));
 }
 
 void *__wrap_realloc(void *old, size_t size)
 {
-    return fails() ? NULL : __real_realloc(old, size);
+    if (fails())
+        return NULL;
+    return old ? __real_realloc(old, size) : hold(__real_malloc(size));
+}
+
+void __wrap_free(void *p)
+{
+    held -= p != NULL;
+    __real_free(p);
 }
 #endif

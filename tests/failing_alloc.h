@@ -12,5 +12,7 @@
 void failing_alloc_begin(int n);
 /* Lets all pass again. Whether one failed since failing_alloc_begin. */
 bool failing_alloc_end(void);
+/* How many allocations are held of those made since failing_alloc_begin, as far as the linker wraps symbols. */
+long failing_alloc_held(void);
 
 #endif

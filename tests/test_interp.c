@@ -2,6 +2,7 @@
  * programs. */
 #include "bits.h"
 #include "compiler/interp/interp.h"
+#include "compiler/kernel/scalar.h"
 #include "random_op.h"
 #include "reference.h"
 
@@ -472,6 +473,61 @@ START_TEST(maxima)
 }
 END_TEST
 
+/* The ops that the kernel language has too mean the same there, bit by bit, on every dtype. */
+START_TEST(agrees_with_the_kernel_language)
+{
+    enum { N = 600 };
+    int compared = 0;
+    uint64_t state = 11;
+    for (nd__op op = 0; op < ND__OPS; op++)
+        for (nd__kop kop = 0; kop < ND__K_OPS; kop++)
+            for (nd_dtype dtype = ND_BOOL; dtype < ND_STRING; dtype++) {
+                if (!(nd__ops[op].traits & ND__ELEMENTWISE) || strcmp(nd__ops[op].name, nd__k_op_name(kop)) != 0 ||
+                    !random_op_takes(op, dtype))
+                    continue;
+                nd_module *m = nd_module_create("m");
+                uint64_t elements[3][N], got[N], want[N] = {0};
+                nd_value *in[3];
+                for (int i = 0; i < nd__ops[op].arity; i++) {
+                    char name[2] = {(char)('a' + i), 0};
+                    in[i] = nd_input(m, name, op == ND__OP_select && i == 0 ? ND_BOOL : dtype, ND_SHAPE(N));
+                    random_fill(in[i], elements[i], true, &state);
+                }
+                nd_value *y = nd__make(m, op, "", nd__ops[op].arity, in, 0, NULL);
+                run1(y, nd__ops[op].arity, in, (const void *[]){elements[0], elements[1], elements[2]}, got);
+                for (int i = 0; i < N; i++) {
+                    uint64_t x[3] = {0};
+                    for (int k = 0; k < nd__ops[op].arity; k++)
+                        x[k] = nd__scalar_load(in[k]->dtype,
+                                               (unsigned char *)elements[k] + (size_t)i * nd_dtype_size(in[k]->dtype));
+                    nd__scalar_store(y->dtype, (unsigned char *)want + (size_t)i * nd_dtype_size(y->dtype),
+                                     nd__scalar_op(kop, dtype, x[0], x[1], x[2]));
+                }
+                ck_assert_bits(nd__ops[op].name, y->dtype, N, got, want);
+                nd_module_destroy(m);
+                compared++;
+            }
+    ck_assert_int_gt(compared, 80);
+
+    for (nd_dtype from = ND_BOOL; from < ND_STRING; from++)
+        for (nd_dtype to = ND_BOOL; to < ND_STRING; to++) {
+            nd_module *m = nd_module_create("m");
+            nd_value *x = nd_input(m, "x", from, ND_SHAPE(N));
+            uint64_t elements[N], got[N], want[N];
+            random_fill(x, elements, true, &state);
+            const nd__attr attr = nd__attr_int(ND__A_dtype, to);
+            run1(nd__make1(ND__OP_cast, "", x, 1, &attr), 1, &x, (const void *[]){elements}, got);
+            for (int i = 0; i < N; i++)
+                nd__scalar_store(
+                    to, (unsigned char *)want + (size_t)i * nd_dtype_size(to),
+                    nd__scalar_convert(
+                        from, to, nd__scalar_load(from, (unsigned char *)elements + (size_t)i * nd_dtype_size(from))));
+            ck_assert_bits("cast", to, N, got, want);
+            nd_module_destroy(m);
+        }
+}
+END_TEST
+
 /* -- random bits --------------------------------------------------------------------------------------------------- */
 
 /* The known answers of philox4x32 with ten rounds in the authors' Random123 (kat_vectors). */
@@ -732,6 +788,7 @@ int main(void)
     tcase_add_test(values, floats_at_their_ends);
     tcase_add_test(values, casts);
     tcase_add_test(values, maxima);
+    tcase_add_test(values, agrees_with_the_kernel_language);
     tcase_add_test(values, philox_known_answers);
     tcase_add_test(values, uniform_and_normal);
     tcase_add_test(functions, updates_see_old_values);

@@ -44,12 +44,19 @@ typedef struct nd__steps {
     int count, room;
 } nd__steps;
 
+/* Two buffers of one KERNEL step, by their numbers, that may share memory: element for element, the one is read before the other is written. */
+typedef struct nd__sharing {
+    int written, read;
+} nd__sharing;
+
 struct nd__step {
     nd__step_kind kind;
     int number;          /* in order */
     const char *label;   /* what it computes: "hidden matmul+bias+relu" */
     int kernel;          /* KERNEL: index in plan->kernels */
     nd__karg *args;      /* KERNEL: one for each of the kernel's arguments; COND: args[0] is the bool */
+    nd__sharing *sharing; /* KERNEL: what the memory plan may put into one place */
+    int sharing_count;
     int64_t length;      /* LOOP: iterations 0 .. length-1 */
     nd__steps body, other; /* LOOP: body; COND: body when true, other when false */
 };

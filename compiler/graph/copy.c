@@ -197,3 +197,24 @@ nd_module *nd__module_copy(nd_module *m, const int64_t *bound)
             nd__copy_node(&c, m->nodes[i]);
     return nd__copy_end(&c);
 }
+
+static bool own_place(nd_module *m, nd_place *place)
+{
+    return !**place || (*place = nd__arena_text(&m->arena, *place, strlen(*place)));
+}
+
+bool nd__own_places(nd_module *m)
+{
+    bool good = true;
+    for (int i = 0; i < m->node_count && good; i++)
+        good = own_place(m, &m->nodes[i]->place);
+    for (int i = 0; i < m->variable_count && good; i++)
+        good = own_place(m, &m->variables[i]->place);
+    for (int i = 0; i < m->function_count && good; i++) {
+        nd_function *f = m->functions[i];
+        good = own_place(m, &f->place);
+        for (int k = 0; k < f->update_count && good; k++)
+            good = own_place(m, &f->updates[k].place);
+    }
+    return good;
+}

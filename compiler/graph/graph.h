@@ -330,6 +330,8 @@ nd_module *nd__copy_end(nd__copier *c);
 void nd__mark_live(const nd_module *m, bool *live);
 /* A copy of the live nodes with named dimensions bound (by dimension; -1: stays named; NULL: all stay). NULL: memory ran out. */
 nd_module *nd__module_copy(nd_module *m, const int64_t *bound);
+/* Copies the texts of all places into the module, which then outlives whoever owned them. False: memory ran out. */
+bool nd__own_places(nd_module *m);
 /* The function "init": from the seed, u32[2], sets every variable that has an initial value. Made at the first request; NULL after an error. */
 nd_function *nd__init_function(nd_module *m);
 

@@ -11,17 +11,17 @@ typedef struct nd__message {
 } nd__message;
 
 /* Replaces what is there; gives `status` back, so that a failing function can return it. */
-ND_API nd_status nd__message_set(nd__message *message, nd_status status, const char *format, ...)
+nd_status nd__message_set(nd__message *message, nd_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Adds to the text of a message that has one. */
-ND_API void nd__message_add(nd__message *message, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void nd__message_add(nd__message *message, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Never NULL; "" for ND_OK. */
-ND_API const char *nd__message_text(const nd__message *message);
+const char *nd__message_text(const nd__message *message);
 /* Back to no error; releases the text. */
-ND_API void nd__message_clear(nd__message *message);
+void nd__message_clear(nd__message *message);
 
 /* "f32[32,784]" into `buffer`, cut off where it is too long; gives `buffer` back. 256 bytes hold every shape. */
 enum { ND__TYPE_TEXT = 256 };
-ND_API char *nd__type_text(char *buffer, size_t size, nd_dtype dtype, nd_shape shape);
+char *nd__type_text(char *buffer, size_t size, nd_dtype dtype, nd_shape shape);
 
 #endif

@@ -44,23 +44,23 @@ typedef struct nd__subscript_names {
 /* Parses the whole text, in brackets or not. ND_ERR_PARSE: `message` (at most `size` bytes) has the column, what was
  * expected, and a caret: column 4: expected an index, a slice, None or ..., got 'x' 1, x
  *            ^ */
-ND_API nd_status nd__subscript_parse(const char *text, nd__subscript *subscript, char *message, size_t size);
+nd_status nd__subscript_parse(const char *text, nd__subscript *subscript, char *message, size_t size);
 
 /* For texts that contain subscripts: parses from text[*cursor] until a ']' (which is left) or the end; *cursor then
  * stands there. `names` may be NULL: numbers only. ND_ERR_PARSE: *cursor is the offset of the mistake, `message` says
  * what was expected and nothing of the place. */
-ND_API nd_status nd__subscript_parse_at(const char *text, size_t *cursor, const nd__subscript_names *names,
-                                        nd__subscript *subscript, char *message, size_t size);
+nd_status nd__subscript_parse_at(const char *text, size_t *cursor, const nd__subscript_names *names,
+                                 nd__subscript *subscript, char *message, size_t size);
 
 /* What a slice takes of an axis of `extent` elements, by NumPy's rules: `count` elements, start + i * step. Where count
  * is 0, start is 0. */
 typedef struct nd__slice {
     int64_t start, step, count;
 } nd__slice;
-ND_API nd__slice nd__slice_of(const nd__subscript_item *item, int64_t extent);
+nd__slice nd__slice_of(const nd__subscript_item *item, int64_t extent);
 
 /* Appends the line of `text` that holds offset `column` and a caret below it to `message`: "\n    1, x\n       ^". Cut
  * off where `size` ends. */
-ND_API void nd__caret(char *message, size_t size, const char *text, size_t column);
+void nd__caret(char *message, size_t size, const char *text, size_t column);
 
 #endif

@@ -28,7 +28,7 @@ struct nd_tensor {
 nd_status nd__shape_check(nd_dtype dtype, nd_shape shape, int64_t *stride, int64_t *count, nd__message *message);
 
 /* A tensor without elements that carries an error. */
-ND_API nd_tensor *nd__tensor_failed(nd_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+nd_tensor *nd__tensor_failed(nd_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same with the error of `from` (NULL: out of memory). */
 nd_tensor *nd__tensor_failed_like(const nd_tensor *from);
 /* A tensor over `data`, which lies in `storage` (held once more; NULL: the caller's memory). Row-major. */

@@ -181,10 +181,10 @@ nd_status nd__routine_run(const nd__routine *r, const void *const *in, void *con
                           void *const *updated)
 {
     const nd_function *f = r->function;
-    void **memory = calloc((size_t)r->slot_count + (size_t)f->update_count + 1, sizeof *memory),
-         **kept = memory + r->slot_count;
+    void **memory = calloc((size_t)r->slot_count + (size_t)f->update_count + 1, sizeof *memory);
     if (!memory)
         return ND_ERR_MEMORY;
+    void **kept = memory + r->slot_count;
     for (int i = 0; i < f->input_count; i++)
         if (r->first_slot[f->inputs[i]->node->number] >= 0)
             memcpy(&memory[slot_of(r, f->inputs[i])], &in[i],

@@ -207,7 +207,7 @@ nd_status nd__interpret_pad(const nd__node *node, const void *const *in, void *c
     const nd_value *x = node->inputs[0], *result = &node->results[0];
     const int64_t *low = nd__get_ints(node, ND__A_low), *interior = nd__get_ints(node, ND__A_interior);
     const size_t size = nd_dtype_size(x->dtype);
-    int64_t from[ND_MAX_RANK], to[ND_MAX_RANK], strides[ND_MAX_RANK], at = 0;
+    int64_t from[ND_MAX_RANK], to[ND_MAX_RANK] = {0}, strides[ND_MAX_RANK], at = 0;
     nd__fill(out[0], nd__elements(&result->shape), nd__get(node, ND__A_value)->data->items, size);
     if (nd__elements(&x->shape) == 0)
         return ND_OK;

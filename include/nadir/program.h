@@ -86,10 +86,12 @@ ND_API float *nd_state_f32(nd_state *state, const char *variable);
 /* Copies `value` into the variable; dtype and shape must be the variable's (ND_ERR_ARGUMENT otherwise). */
 ND_API nd_status nd_state_set(nd_state *state, const char *variable, const nd_tensor *value);
 /* Writes all variables as one safetensors file, aside and then renamed: the old file stays whole when this fails.
- * ND_ERR_STATE: a variable was never set; ND_ERR_IO: the file system refused. */
+ * ND_ERR_STATE: a variable was never set; ND_ERR_ARGUMENT: a name that is not UTF-8; ND_ERR_IO: the file system
+ * refused. */
 ND_API nd_status nd_state_save(nd_state *state, const char *path);
-/* Reads variables by name. Missing, extra and mis-shaped ones are all listed in the error (ND_ERR_DATA), and then
- * nothing is changed. ND_ERR_PARSE: not a whole safetensors file. */
+/* Reads variables by name, also from files that others wrote. Missing and extra ones and those of another dtype or
+ * shape are all listed in the error (ND_ERR_DATA), and then nothing is changed. ND_ERR_PARSE: not a whole safetensors
+ * file. Afterwards every variable counts as set. */
 ND_API nd_status nd_state_load(nd_state *state, const char *path);
 
 /* -- calls -------------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,97 @@
+/* The pipeline: which passes run, in which order. */
+#include "compiler/passes/passes.h"
+
+#include <string.h>
+
+/* PASS(name), each once:
+ *   cse   after all that rewrites: what became equal becomes one
+ *   dce   last: what the others left without a use goes */
+#define PASSES                                                                                                         \
+    PASS(cse)                                                                                                          \
+    PASS(dce)
+
+static const struct {
+    const char *name;
+    nd__pass run;
+} pipeline[] = {
+#define PASS(name) {#name, nd__##name},
+    PASSES
+#undef PASS
+};
+
+enum { COUNT = sizeof pipeline / sizeof pipeline[0] };
+
+const char *const *nd__pass_names(void)
+{
+    static const char *const names[] = {
+#define PASS(name) #name,
+        PASSES
+#undef PASS
+            NULL,
+    };
+    return names;
+}
+#undef PASSES
+
+/* Sets what the names say, by pass. false, and `m` has failed: a name that no pass has. */
+static bool choose(nd_module *m, const char *option, const char *names, bool *chosen)
+{
+    for (const char *at = names; at && *at;) {
+        const size_t n = strcspn(at, ",");
+        bool known = n == 0;
+        for (int i = 0; i < COUNT; i++)
+            if ((n == 3 && memcmp(at, "all", 3) == 0) ||
+                (n == strlen(pipeline[i].name) && memcmp(at, pipeline[i].name, n) == 0))
+                known = chosen[i] = true;
+        if (!known) {
+            const char *list = "all";
+            for (int i = 0; i < COUNT && list; i++)
+                list = nd__arena_format(&m->arena, "%s, %s", list, pipeline[i].name);
+            nd__fail(m, ND_ERR_ARGUMENT, "", "%s \"%s\": no pass is called \"%.*s\"; expected names out of: %s", option,
+                     names, (int)n, at, list ? list : "");
+            return false;
+        }
+        at += n + (at[n] == ',');
+    }
+    return true;
+}
+
+/* A pass that leaves a broken graph is our mistake, whatever the verifier says of it. */
+static void verify(nd_module *m, const char *pass)
+{
+    if (m->status != ND_OK)
+        return;
+    const char *wrong = nd__verify(m);
+    if (!wrong)
+        return;
+    if (wrong == nd_status_text(ND_ERR_MEMORY)) {
+        nd__fail_memory(m);
+        return;
+    }
+    m->status = ND_ERR_INTERNAL;
+    m->error =
+        nd__arena_format(&m->arena, "the graph is wrong after the pass \"%s\", please report it: %s", pass, wrong);
+}
+
+nd_module *nd__run_passes(nd_module *m, const nd__pass_options *options)
+{
+    const nd__pass_options defaults = {0}, *o = options ? options : &defaults;
+    bool off[COUNT] = {false}, dump[COUNT] = {false}, look = o->verify;
+#ifndef NDEBUG
+    look = true;
+#endif
+    if (m && m->status == ND_OK && choose(m, "passes off", o->off, off))
+        choose(m, "dump after", o->dump_after, dump);
+    for (int i = 0; i < COUNT && m && m->status == ND_OK; i++) {
+        if (off[i])
+            continue;
+        nd_module *next = pipeline[i].run(m);
+        nd_module_destroy(m);
+        m = next;
+        if (m && look)
+            verify(m, pipeline[i].name);
+        if (m && m->status == ND_OK && dump[i] && o->dump && fprintf(o->dump, "# after %s\n", pipeline[i].name) < 0)
+            nd__fail(m, ND_ERR_IO, "", "dump after %s: it cannot be written", pipeline[i].name);
+    }
+    return m;
+}

@@ -18,7 +18,8 @@
  * non-NULL operand's module; only NULLs give NULL. An operand of another module is an error of both modules.
  *
  * Places. Every builder call `nd_x(...)` is a macro over `nd_x_at(place, ...)`, which takes the caller's place as text first; other
- * languages and helpers that build on behalf of their caller call nd_x_at.
+ * languages and helpers that build on behalf of their caller call nd_x_at. Where arguments are arrays, the macro takes
+ * them as `...`, so that they may be written in place: nd_gradients(loss, 2, (nd_value *[]){a, b}, grads).
  *
  * Types. Nothing is promoted: two operands of one op have the same dtype, except that a weak constant (nd_const) takes the other one's.
  * Shapes broadcast as in NumPy: aligned at the last axis, a size 1 or a missing axis repeats. Axes count from 0; negative
@@ -285,13 +286,13 @@ ND_API nd_value *nd_broadcast_at(nd_place place, nd_value *x, nd_shape shape);
 #define nd_at(x, subscript) nd_at_at(ND_HERE, x, subscript)
 ND_API nd_value *nd_at_at(nd_place place, nd_value *x, const char *subscript);
 /* Along each axis: `size` elements from `start`, every step-th (a negative start counts from the end, a negative step walks back). Arrays of x's rank. */
-#define nd_slice(x, start, size, step) nd_slice_at(ND_HERE, x, start, size, step)
+#define nd_slice(x, ...) nd_slice_at(ND_HERE, x, __VA_ARGS__) /* start, size, step */
 ND_API nd_value *nd_slice_at(nd_place place, nd_value *x, const int64_t *start, const int64_t *size, const int64_t *step);
 /* One after another along an axis; the other sizes are equal. At least one value. */
 #define nd_concat(values, axis) nd_concat_at(ND_HERE, values, axis)
 ND_API nd_value *nd_concat_at(nd_place place, nd_values values, int axis);
 /* Along each axis: `low` elements of `value` before, `high` behind, `interior` between neighbours (NULL: none). Arrays of x's rank, at least 0. */
-#define nd_pad(x, low, high, interior, value) nd_pad_at(ND_HERE, x, low, high, interior, value)
+#define nd_pad(x, ...) nd_pad_at(ND_HERE, x, __VA_ARGS__) /* low, high, interior, value */
 ND_API nd_value *nd_pad_at(nd_place place, nd_value *x, const int64_t *low, const int64_t *high, const int64_t *interior, double value);
 
 /* -- rows by index ------------------------------------------------------------------------------------------------ */
@@ -344,13 +345,13 @@ ND_API void nd_scan_at(nd_place place, nd_function *body, int64_t length, nd_val
 
 /* The gradients of `value` (a float of one element) with respect to n targets: values of the graph, of float dtypes. As many calls as you like, also of
  * gradients. A target that the value does not depend on gets zeros. Where an op on the way has no gradient, the error lists all such nodes. */
-#define nd_gradients(value, n, targets, out) nd_gradients_at(ND_HERE, value, NULL, n, targets, out)
+#define nd_gradients(value, n, ...) nd_gradients_at(ND_HERE, value, NULL, n, __VA_ARGS__) /* targets, out */
 /* The one gradient. */
 #define nd_gradient(value, target) nd_gradient_at(ND_HERE, value, target)
 /* With a cotangent of the value's shape: the vector-Jacobian product. */
-#define nd_vjp(value, cotangent, n, targets, out) nd_gradients_at(ND_HERE, value, cotangent, n, targets, out)
+#define nd_vjp(value, cotangent, n, ...) nd_gradients_at(ND_HERE, value, cotangent, n, __VA_ARGS__) /* targets, out */
 /* The Jacobian-vector product: the change of `value` when each target moves along its tangent (by reverse applied twice). */
-#define nd_jvp(value, n, targets, tangents) nd_jvp_at(ND_HERE, value, n, targets, tangents)
+#define nd_jvp(value, n, ...) nd_jvp_at(ND_HERE, value, n, __VA_ARGS__) /* targets, tangents */
 ND_API void nd_gradients_at(nd_place place, nd_value *value, nd_value *cotangent, size_t n, nd_value *const *targets, nd_value **out);
 ND_API nd_value *nd_gradient_at(nd_place place, nd_value *value, nd_value *target);
 ND_API nd_value *nd_jvp_at(nd_place place, nd_value *value, size_t n, nd_value *const *targets, nd_value *const *tangents);

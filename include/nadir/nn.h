@@ -3,7 +3,7 @@
  *     nd_value *h = nd_relu(nd_add(nd_matmul(x, w1), b1));
  *     nd_value *loss = nd_cross_entropy(nd_add(nd_matmul(h, w2), b2), labels);
  *     nd_function *step = nd_function(m, "step", ND_VALUES(x, labels), ND_VALUES(loss));
- *     nd_sgd(step, loss, 4, ((nd_value *[]){w1, b1, w2, b2}), nd_const(m, 0.1));
+ *     nd_sgd(step, loss, 4, (nd_value *[]){w1, b1, w2, b2}, nd_const(m, 0.1));
  *
  * Each is built of the calls of graph.h, and its formula, given here, is its definition, to the bit: what is written as
  * one operation is one, rounded once. Errors, places, NULL and failed modules: as in graph.h. Reductions over an axis
@@ -60,23 +60,20 @@ ND_API nd_value *nd_mean_squared_error_at(nd_place place, nd_value *prediction, 
 
 /* w := w - rate * g, two roundings, for the gradients g of `loss` (a float of one element) by n variables. Robbins and
  * Monro 1951. */
-#define nd_sgd(function, loss, n, variables, rate) nd_sgd_at(ND_HERE, function, loss, n, variables, rate)
+#define nd_sgd(function, loss, n, ...) nd_sgd_at(ND_HERE, function, loss, n, __VA_ARGS__)
 ND_API void nd_sgd_at(nd_place place, nd_function *function, nd_value *loss, size_t n, nd_value *const *variables,
                       nd_value *rate);
-#define nd_sgd_apply(function, n, variables, gradients, rate)                                                          \
-    nd_sgd_apply_at(ND_HERE, function, n, variables, gradients, rate)
+#define nd_sgd_apply(function, n, ...) nd_sgd_apply_at(ND_HERE, function, n, __VA_ARGS__)
 ND_API void nd_sgd_apply_at(nd_place place, nd_function *function, size_t n, nd_value *const *variables,
                             nd_value *const *gradients, nd_value *rate);
 
 /* v := momentum * v + g; w := w - rate * v (the new v), each operation rounded. v is the variable "NAME/velocity",
  * zeros at first; made at the first call for that variable, shared by all. Polyak 1964, "Some methods of speeding up
  * the convergence of iteration methods"; here the rate is outside v, so that it may change. */
-#define nd_sgd_momentum(function, loss, n, variables, rate, momentum)                                                  \
-    nd_sgd_momentum_at(ND_HERE, function, loss, n, variables, rate, momentum)
+#define nd_sgd_momentum(function, loss, n, ...) nd_sgd_momentum_at(ND_HERE, function, loss, n, __VA_ARGS__)
 ND_API void nd_sgd_momentum_at(nd_place place, nd_function *function, nd_value *loss, size_t n,
                                nd_value *const *variables, nd_value *rate, nd_value *momentum);
-#define nd_sgd_momentum_apply(function, n, variables, gradients, rate, momentum)                                       \
-    nd_sgd_momentum_apply_at(ND_HERE, function, n, variables, gradients, rate, momentum)
+#define nd_sgd_momentum_apply(function, n, ...) nd_sgd_momentum_apply_at(ND_HERE, function, n, __VA_ARGS__)
 ND_API void nd_sgd_momentum_apply_at(nd_place place, nd_function *function, size_t n, nd_value *const *variables,
                                      nd_value *const *gradients, nd_value *rate, nd_value *momentum);
 

@@ -23,7 +23,7 @@ typedef struct nd__buffer {
     int64_t offset;      /* bytes; state and arena */
     const void *data;    /* constants: elems elements, row-major */
     const char *name;    /* the value's, for people */
-    int first, last;     /* arena: the first and last step (numbered in order of execution, a loop's body counted once) that uses it */
+    int first, last;     /* arena: the first and last step (numbered in order of execution, a loop's body counted once) that uses it; -1: none does */
 } nd__buffer;
 
 enum { ND__MAX_NEST = 8 };

@@ -6,23 +6,28 @@
 
 #include <stdio.h>
 
-/* -- plan.c --------------------------------------------------------------------------------------------------------------- */
+/* -- plan.c
+ * --------------------------------------------------------------------------------------------------------------- */
 
-/* An empty plan in an arena of its own, which owns everything of it. `name`, the function's, is copied. NULL when memory runs out. */
+/* An empty plan in an arena of its own, which owns everything of it. `name`, the function's, is copied. NULL when
+ * memory runs out. */
 nd__plan *nd__plan_create(const char *name);
 /* Also what lies in its arena. NULL is accepted. */
 void nd__plan_destroy(nd__plan *plan);
 
-/* -- memory.c ------------------------------------------------------------------------------------------------------------- */
+/* -- memory.c
+ * ------------------------------------------------------------------------------------------------------------- */
 
-/* Where every buffer of the arena lies: numbers the steps in order of execution, then sets `first`, `last` and `offset` of the buffers in
- * the arena, and the plan's `arena_size` and `lower_bound`. Runs once, when all steps are there. false when memory runs out or a size
- * overflows. */
+/* Where every buffer of the arena lies: numbers the steps in order of execution, then sets `first`, `last` and `offset`
+ * of the buffers in the arena, and the plan's `arena_size` and `lower_bound`. Runs once, when all steps are there.
+ * false when memory runs out or a size overflows. */
 bool nd__plan_memory(nd__plan *plan);
 
-/* -- plan_print.c --------------------------------------------------------------------------------------------------------- */
+/* -- plan_print.c
+ * --------------------------------------------------------------------------------------------------------- */
 
-/* The plan for people: steps, the arena's map, constants, state variables, totals; with `kernels`, also each kernel's body. */
+/* The plan for people: steps, the arena's map, constants, state variables, totals; with `kernels`, also each kernel's
+ * body. */
 void nd__plan_print(const nd__plan *plan, bool kernels, FILE *out);
 
 #endif

@@ -189,15 +189,16 @@ nd_status nd__subscript_parse_at(const char *text, size_t *cursor, const nd__sub
     return s;
 }
 
-nd_status nd__subscript_parse(const char *text, nd__subscript *subscript, char *message, size_t size)
+nd_status nd__subscript_parse(const char *text, const nd__subscript_names *names, nd__subscript *subscript,
+                              char *message, size_t size)
 {
-    parser p = {text, 0, NULL, message, size};
+    parser p = {text, 0, names, message, size};
     bool bracket = peek(&p) == '[';
     char what[160];
     p.at += bracket;
     p.message = what;
     p.size = sizeof what;
-    nd_status s = nd__subscript_parse_at(text, &p.at, NULL, subscript, what, sizeof what);
+    nd_status s = nd__subscript_parse_at(text, &p.at, names, subscript, what, sizeof what);
     if (s == ND_OK && bracket && peek(&p) != ']')
         s = unexpected(&p, "']'");
     if (s == ND_OK && bracket)

@@ -41,10 +41,10 @@ typedef struct nd__subscript_names {
     void *self;
 } nd__subscript_names;
 
-/* Parses the whole text, in brackets or not. ND_ERR_PARSE: `message` (at most `size` bytes) has the column, what was
- * expected, and a caret: column 4: expected an index, a slice, None or ..., got 'x' 1, x
- *            ^ */
-nd_status nd__subscript_parse(const char *text, nd__subscript *subscript, char *message, size_t size);
+/* Parses the whole text, in brackets or not; `names` may be NULL: numbers only. ND_ERR_PARSE: `message` (at most `size`
+ * bytes) has the column, what was expected, and the text with a caret below it (nd__caret). */
+nd_status nd__subscript_parse(const char *text, const nd__subscript_names *names, nd__subscript *subscript,
+                              char *message, size_t size);
 
 /* For texts that contain subscripts: parses from text[*cursor] until a ']' (which is left) or the end; *cursor then
  * stands there. `names` may be NULL: numbers only. ND_ERR_PARSE: *cursor is the offset of the mistake, `message` says

@@ -54,7 +54,7 @@ nd_tensor *nd_tensor_at(const nd_tensor *tensor, const char *subscript)
         return nd__tensor_failed_like(tensor);
     if (!subscript)
         return nd__tensor_failed(ND_ERR_ARGUMENT, "nd_tensor_at: the subscript is NULL");
-    if (nd__subscript_parse(subscript, &s, message, sizeof message) != ND_OK)
+    if (nd__subscript_parse(subscript, NULL, &s, message, sizeof message) != ND_OK)
         return nd__tensor_failed(ND_ERR_PARSE, "%s", message);
     nd__type_text(type, sizeof type, tensor->dtype, tensor->shape);
 

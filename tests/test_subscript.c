@@ -60,7 +60,7 @@ START_TEST(reads)
 {
     nd__subscript s;
     char message[200] = "untouched", text[200];
-    ck_assert_int_eq(nd__subscript_parse(good[_i].text, &s, message, sizeof message), ND_OK);
+    ck_assert_int_eq(nd__subscript_parse(good[_i].text, NULL, &s, message, sizeof message), ND_OK);
     ck_assert_str_eq(show(&s, text, sizeof text), good[_i].items);
     ck_assert_str_eq(message, "untouched");
 }
@@ -94,14 +94,14 @@ START_TEST(says_what_is_wrong)
 {
     nd__subscript s;
     char message[300] = "";
-    ck_assert_int_eq(nd__subscript_parse(bad[_i].text, &s, message, sizeof message), ND_ERR_PARSE);
+    ck_assert_int_eq(nd__subscript_parse(bad[_i].text, NULL, &s, message, sizeof message), ND_ERR_PARSE);
     ck_assert_str_eq(message, bad[_i].message);
     /* A message that does not fit is cut off, never written past its end. */
     for (size_t n = 0; n < 60; n++) {
         char *small = malloc(n + 1);
         ck_assert_ptr_nonnull(small);
         small[n] = 'Z';
-        ck_assert_int_eq(nd__subscript_parse(bad[_i].text, &s, small, n), ND_ERR_PARSE);
+        ck_assert_int_eq(nd__subscript_parse(bad[_i].text, NULL, &s, small, n), ND_ERR_PARSE);
         ck_assert_int_eq(small[n], 'Z');
         ck_assert(n == 0 || strlen(small) < n);
         free(small);

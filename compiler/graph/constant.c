@@ -164,12 +164,16 @@ static bool common_shape(const nd_shape *a, const nd_shape *b, nd_shape *out)
 bool nd__unify(nd_module *m, nd_place place, const char *what, int n, int skip, nd_value **values)
 {
     const nd_value *strong = NULL;
-    for (int i = n - 1; i >= skip; i--)
+    bool integral = true;
+    for (int i = n - 1; i >= skip; i--) {
+        integral = integral && values[i]->integral;
         if (!values[i]->weak)
             strong = values[i];
+    }
+    nd_dtype dtype = strong ? strong->dtype : integral ? ND_I32 : ND_F32;
     nd_shape shape = values[0]->shape;
     for (int i = 0; i < n; i++) {
-        values[i] = strong && i >= skip ? nd__strengthen(place, values[i], strong->dtype) : nd__settle(place, values[i]);
+        values[i] = i >= skip ? nd__strengthen(place, values[i], dtype) : nd__settle(place, values[i]);
         if (m->status != ND_OK)
             return false;
         if (!common_shape(&shape, &values[i]->shape, &shape)) {

@@ -4,8 +4,9 @@
 #include "compiler/kernel/elementary.h"
 
 #include <math.h>
+#include <string.h>
 
-/* op of two weak constants as a double; false: this op has no weak form. */
+/* op of weak constants as a double; false: this op has no weak form. */
 static bool weak_result(nd__op op, double a, double b, double *result)
 {
     switch (op) {
@@ -42,9 +43,51 @@ static bool weak_result(nd__op op, double a, double b, double *result)
     case ND__OP_abs:
         *result = fabs(a);
         return true;
+    case ND__OP_sqrt:
+        *result = sqrt(a);
+        return true;
+    case ND__OP_exp:
+        *result = nd__exp_f64(a);
+        return true;
+    case ND__OP_log:
+        *result = nd__log_f64(a);
+        return true;
+    case ND__OP_log1p:
+        *result = nd__log1p_f64(a);
+        return true;
+    case ND__OP_tanh:
+        *result = nd__tanh_f64(a);
+        return true;
+    case ND__OP_sigmoid:
+        *result = nd__sigmoid_f64(a);
+        return true;
+    case ND__OP_sin:
+        *result = nd__sin_f64(a);
+        return true;
+    case ND__OP_cos:
+        *result = nd__cos_f64(a);
+        return true;
+    case ND__OP_erf:
+        *result = nd__erf_f64(a);
+        return true;
+    case ND__OP_floor:
+        *result = floor(a);
+        return true;
+    case ND__OP_ceil:
+        *result = ceil(a);
+        return true;
+    case ND__OP_rint:
+        *result = rint(a);
+        return true;
     default:
         return false;
     }
+}
+
+/* Whether the op of integers is an integer: not a quotient, nor what is for floats alone. */
+static bool keeps_integral(nd__op op)
+{
+    return op == ND__OP_pow || nd__ops[op].types != ND__TYPES_FLOAT;
 }
 
 static nd_value *elementwise(nd_place place, nd__op op, int n, int skip, nd_value **values)
@@ -57,7 +100,8 @@ static nd_value *elementwise(nd_place place, nd__op op, int n, int skip, nd_valu
     bool weak = values[0]->weak && values[n - 1]->weak;
     if (weak && weak_result(op, values[0]->number, values[n - 1]->number, &number)) {
         nd_value *v = nd_const_at(place, m, number);
-        v->integral = values[0]->integral && values[n - 1]->integral && number == floor(number) && fabs(number) <= INT32_MAX;
+        v->integral = v->weak && keeps_integral(op) && values[0]->integral && values[n - 1]->integral && number == floor(number) &&
+                      number >= INT32_MIN && number <= INT32_MAX;
         return v;
     }
     if (!nd__unify(m, place, nd__ops[op].name, n, skip, values))
@@ -151,6 +195,14 @@ nd_value *nd_pow_at(nd_place place, nd_value *a, nd_value *b)
         return nd_div_at(place, nd_const_at(place, m, 1), x);
     nd_value *square = nd_mul_at(place, x, x);
     return y == 2 ? square : nd_mul_at(place, square, x);
+}
+
+nd_value *nd__elementwise(nd_place place, nd__op op, nd_value *const *values)
+{
+    nd_value *operands[ND__MAX_ARITY];
+    int n = nd__ops[op].arity;
+    memcpy(operands, values, (size_t)n * sizeof *operands);
+    return op == ND__OP_pow ? nd_pow_at(place, operands[0], operands[1]) : elementwise(place, op, n, nd__ops[op].rule == ND__RULE_SELECT, operands);
 }
 
 nd_value *nd_select_at(nd_place place, nd_value *condition, nd_value *a, nd_value *b)

@@ -228,6 +228,8 @@ const char *nd__show_size(nd_module *m, int64_t size);
 bool nd__size_is_named(int64_t size);
 bool nd__size_is_known(const nd_module *m, int64_t size); /* no symbol of another module */
 const nd__symbol *nd__size_symbol(const nd_module *m, int64_t size); /* of a named size */
+/* The size that a dimension's name stands for; false: none of that name. `module` is an nd_module: fits nd__subscript_names. */
+bool nd__size_find(void *module, const char *name, size_t length, int64_t *size);
 /* The size factor * product of dims; -1 when memory ran out. */
 int64_t nd__size_of_symbol(nd_module *m, nd__symbol symbol);
 /* a + b, a * b, a / b; -1 where it is not a number times a product of names, does not divide, or overflows. */
@@ -275,6 +277,8 @@ nd_value *nd__strengthen(nd_place place, nd_value *v, nd_dtype dtype);
 nd_value *nd__settle(nd_place place, nd_value *v);
 /* Broadcasts the values to their common shape, weak ones to the common dtype (select's condition, values[0] when `skip` is 1, keeps its own). false: the module failed. */
 bool nd__unify(nd_module *m, nd_place place, const char *what, int n, int skip, nd_value **values);
+/* The builder call of an elementwise op without attributes, of as many values as it takes. */
+nd_value *nd__elementwise(nd_place place, nd__op op, nd_value *const *values);
 /* An axis from -rank to rank-1 as 0 .. rank-1, or -1 after an error. */
 int nd__axis(nd_module *m, nd_place place, const char *what, int axis, int rank);
 nd_value *nd__constant(nd_module *m, nd_place place, nd_dtype dtype, const nd_shape *shape, int64_t count, const void *items);

@@ -90,6 +90,17 @@ int64_t nd_dim_at(nd_place place, nd_module *m, const char *name, int64_t value)
     return size < 0 ? 0 : size;
 }
 
+bool nd__size_find(void *module, const char *name, size_t length, int64_t *size)
+{
+    nd_module *m = module;
+    for (int i = 0; i < m->dim_count; i++)
+        if (strlen(m->dims[i].name) == length && memcmp(m->dims[i].name, name, length) == 0) {
+            *size = nd__size_of_symbol(m, (nd__symbol){.factor = 1, .count = 1, .dims = {i}});
+            return *size >= 0;
+        }
+    return false;
+}
+
 int64_t nd__size_mul(nd_module *m, int64_t a, int64_t b)
 {
     if (a < 0 || b < 0)

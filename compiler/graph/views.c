@@ -70,29 +70,16 @@ nd_value *nd_slice_at(nd_place place, nd_value *x, const int64_t *start, const i
     return nd__make1(ND__OP_slice, place, x, 3, attrs);
 }
 
-/* Python's rule for start:stop:step over n elements. */
-static void clamp_slice(int64_t n, const nd__subscript_item *s, int64_t *start, int64_t *size)
-{
-    int64_t step = s->has_step ? s->step : 1, low = step < 0 ? -1 : 0, high = step < 0 ? n - 1 : n;
-    int64_t from = s->has_start ? s->start : step < 0 ? high : low, to = s->has_stop ? s->stop : step < 0 ? low : high;
-    if (s->has_start)
-        from = from < 0 ? from + n : from;
-    if (s->has_stop)
-        to = to < 0 ? to + n : to;
-    from = from < low ? low : from > high ? high : from;
-    to = to < low ? low : to > high ? high : to;
-    /* The span fits: both ends lie in -1..n. */
-    *start = from;
-    if (step > 0)
-        *size = to > from ? (to - from - 1) / step + 1 : 0;
-    else
-        *size = from > to ? (int64_t)((uint64_t)(from - to - 1) / (0 - (uint64_t)step)) + 1 : 0;
-}
-
 /* A slice of a named dimension keeps a size that is a number times names: the whole axis, either way round. */
 static bool whole_axis(const nd__subscript_item *s)
 {
     return !s->has_stop && (!s->has_step || s->step == 1 || s->step == -1) && (!s->has_start || (s->start == 0 && (!s->has_step || s->step == 1)));
+}
+
+/* A bound that is a dimension; numbers beyond all dimensions are clamped like any other. */
+static bool is_named_bound(const nd_module *m, bool has, int64_t bound)
+{
+    return has && nd__size_is_named(bound) && nd__size_is_known(m, bound);
 }
 
 nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const nd__subscript_item *items)
@@ -128,14 +115,23 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const nd__subs
             continue;
         }
         int64_t n = x->shape.dims[axis], value = nd_dim_value(m, n);
-        bool named = nd__size_is_named(n);
+        bool named = nd__size_is_named(n), named_stop = is_named_bound(m, s->has_stop, s->stop);
         step[axis] = s->kind == ND__SUB_SLICE && s->has_step ? s->step : 1;
+        if (is_named_bound(m, s->has_start, s->start) || is_named_bound(m, s->has_step, s->step))
+            return nd__fail(m, ND_ERR_GRAPH, place, "subscript: axis %d: a dimension can only be where a slice from 0 stops, as in :%s", axis,
+                            m->dims[0].name);
         if (s->kind == ND__SUB_INDEX) {
             if (s->start < -value || s->start >= value)
                 return nd__fail(m, ND_ERR_GRAPH, place, "subscript: index %lld is outside axis %d of %s", (long long)s->start, axis,
                                 nd__show_type(m, x->dtype, &x->shape));
             start[axis] = s->start;
             size[axis] = 1;
+        } else if (named_stop) {
+            if (s->start != 0 || step[axis] != 1)
+                return nd__fail(m, ND_ERR_GRAPH, place, "subscript: axis %d: a slice that stops at %s starts at 0 and has no step", axis,
+                                nd__show_size(m, s->stop));
+            start[axis] = 0;
+            size[axis] = s->stop;
         } else if (named && whole_axis(s)) {
             start[axis] = step[axis] < 0 ? -1 : 0;
             size[axis] = n;
@@ -143,9 +139,9 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const nd__subs
             return nd__fail(m, ND_ERR_GRAPH, place, "subscript: axis %d of %s is named; a part of it is not a number times a product of names", axis,
                             nd__show_type(m, x->dtype, &x->shape));
         } else {
-            clamp_slice(n, s, &start[axis], &size[axis]);
-            if (size[axis] == 0)
-                start[axis] = 0;
+            nd__slice slice = nd__slice_of(s, n);
+            start[axis] = slice.start;
+            size[axis] = slice.count;
         }
         if (s->kind == ND__SUB_SLICE) {
             if (out.rank < ND_MAX_RANK)
@@ -166,9 +162,10 @@ nd_value *nd_at_at(nd_place place, nd_value *x, const char *subscript)
         return m ? &m->poison : NULL;
     nd__subscript s;
     char message[256];
+    const nd__subscript_names names = {nd__size_find, m};
     if (!subscript)
         return nd__fail(m, ND_ERR_ARGUMENT, place, "nd_at: the subscript is NULL");
-    if (nd__subscript_parse(subscript, &s, message, sizeof message) != ND_OK)
+    if (nd__subscript_parse(subscript, &names, &s, message, sizeof message) != ND_OK)
         return nd__fail(m, ND_ERR_PARSE, place, "nd_at: %s", message);
     return nd__subscripted(place, nd__settle(place, x), s.count, s.items);
 }

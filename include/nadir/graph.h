@@ -282,7 +282,7 @@ ND_API nd_value *nd_transpose_at(nd_place place, nd_value *x, nd_axes permutatio
 /* NumPy's broadcast_to. */
 #define nd_broadcast(x, shape) nd_broadcast_at(ND_HERE, x, shape)
 ND_API nd_value *nd_broadcast_at(nd_place place, nd_value *x, nd_shape shape);
-/* A NumPy subscript: "1:, ::-1", "..., 0", "None, :". Bad ones say which character and why. */
+/* A NumPy subscript: "1:, ::-1", "..., 0", "None, :". A named dimension may be where a slice stops: ":B". Bad ones say which character and why. */
 #define nd_at(x, subscript) nd_at_at(ND_HERE, x, subscript)
 ND_API nd_value *nd_at_at(nd_place place, nd_value *x, const char *subscript);
 /* Along each axis: `size` elements from `start`, every step-th (a negative start counts from the end, a negative step walks back). Arrays of x's rank. */

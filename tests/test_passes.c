@@ -12,8 +12,8 @@ static const struct {
     const char *name;
     nd__pass run;
 } passes[] = {
-    {"cse", nd__cse},
-    {"dce", nd__dce},
+    {"fold", nd__fold}, {"simplify", nd__simplify}, {"views", nd__views},
+    {"sink", nd__sink}, {"cse", nd__cse},           {"dce", nd__dce},
 };
 enum { PASSES = sizeof passes / sizeof *passes };
 
@@ -146,6 +146,196 @@ START_TEST(dce_drops_what_nothing_needs)
 }
 END_TEST
 
+/* -- the rules of simplify: on special values, and gone is what they say ----------------------------------------------
+ */
+
+/* RULE(dtype, expression of x, y, c (bool) and n(number), op that must be gone). Every rule of simplify.c has a line.
+ */
+#define RULES                                                                                                          \
+    RULE(ND_F32, nd_add(x, n(-0.0)), add)                                                                              \
+    RULE(ND_F32, nd_add(n(-0.0), x), add)                                                                              \
+    RULE(ND_I32, nd_add(x, n(0)), add)                                                                                 \
+    RULE(ND_F32, nd_add(x, nd_neg(y)), neg)                                                                            \
+    RULE(ND_F64, nd_add(nd_neg(x), y), neg)                                                                            \
+    RULE(ND_I64, nd_add(nd_neg(x), y), neg)                                                                            \
+    RULE(ND_F32, nd_sub(x, n(0)), sub)                                                                                 \
+    RULE(ND_F32, nd_sub(n(-0.0), x), sub)                                                                              \
+    RULE(ND_U32, nd_sub(n(0), x), sub)                                                                                 \
+    RULE(ND_F32, nd_sub(x, nd_neg(y)), neg)                                                                            \
+    RULE(ND_U8, nd_sub(x, x), sub)                                                                                     \
+    RULE(ND_F32, nd_mul(x, n(1)), mul)                                                                                 \
+    RULE(ND_F64, nd_mul(n(-1), x), mul)                                                                                \
+    RULE(ND_I32, nd_mul(x, n(-1)), mul)                                                                                \
+    RULE(ND_I64, nd_mul(n(0), x), mul)                                                                                 \
+    RULE(ND_F32, nd_mul(nd_neg(x), nd_neg(y)), neg)                                                                    \
+    RULE(ND_F32, nd_div(x, n(1)), div)                                                                                 \
+    RULE(ND_F32, nd_div(x, n(-1)), div)                                                                                \
+    RULE(ND_F32, nd_div(x, n(32)), div)                                                                                \
+    RULE(ND_F32, nd_div(x, n(-0x1p126)), div)                                                                          \
+    RULE(ND_F32, nd_div(x, n(0x1p-126)), div)                                                                          \
+    RULE(ND_F64, nd_div(x, n(0x1p-1022)), div)                                                                         \
+    RULE(ND_I32, nd_floordiv(x, n(1)), floordiv)                                                                       \
+    RULE(ND_I32, nd_floordiv(x, n(0)), floordiv)                                                                       \
+    RULE(ND_I32, nd_floordiv(n(0), x), floordiv)                                                                       \
+    RULE(ND_I64, nd_floordiv(x, n(-1)), floordiv)                                                                      \
+    RULE(ND_I32, nd_floordiv(x, n(8)), floordiv)                                                                       \
+    RULE(ND_I64, nd_floordiv(x, n(0x1p62)), floordiv)                                                                  \
+    RULE(ND_U32, nd_floordiv(x, n(0x1p31)), floordiv)                                                                  \
+    RULE(ND_U8, nd_floordiv(x, n(128)), floordiv)                                                                      \
+    RULE(ND_I32, nd_mod(x, n(1)), mod)                                                                                 \
+    RULE(ND_I32, nd_mod(x, n(-1)), mod)                                                                                \
+    RULE(ND_I32, nd_mod(x, n(0)), mod)                                                                                 \
+    RULE(ND_I32, nd_mod(n(0), x), mod)                                                                                 \
+    RULE(ND_I32, nd_mod(x, n(8)), mod)                                                                                 \
+    RULE(ND_I64, nd_mod(x, n(0x1p40)), mod)                                                                            \
+    RULE(ND_U32, nd_mod(x, n(0x1p31)), mod)                                                                            \
+    RULE(ND_F32, nd_neg(nd_neg(x)), neg)                                                                               \
+    RULE(ND_F32, nd_abs(nd_neg(x)), neg)                                                                               \
+    RULE(ND_I32, nd_abs(nd_neg(x)), neg)                                                                               \
+    RULE(ND_U32, nd_abs(x), abs)                                                                                       \
+    RULE(ND_F32, nd_min(x, x), min)                                                                                    \
+    RULE(ND_F32, nd_max(x, x), max)                                                                                    \
+    RULE(ND_F32, nd_fma(x, n(1), y), fma)                                                                              \
+    RULE(ND_F32, nd_fma(n(-1), x, y), fma)                                                                             \
+    RULE(ND_I32, nd_fma(n(0), x, y), fma)                                                                              \
+    RULE(ND_F32, nd_fma(x, y, n(-0.0)), fma)                                                                           \
+    RULE(ND_I32, nd_fma(x, y, n(0)), fma)                                                                              \
+    RULE(ND_F32, nd_fma(nd_neg(x), nd_neg(y), x), neg)                                                                 \
+    RULE(ND_F32, nd_ceil(nd_floor(x)), ceil)                                                                           \
+    RULE(ND_F32, nd_floor(nd_rint(x)), floor)                                                                          \
+    RULE(ND_I64, nd_rint(nd_cast(x, ND_F32)), rint)                                                                    \
+    RULE(ND_I32, nd_eq(x, x), eq)                                                                                      \
+    RULE(ND_BOOL, nd_eq(x, n(1)), eq)                                                                                  \
+    RULE(ND_BOOL, nd_eq(n(0), x), eq)                                                                                  \
+    RULE(ND_I32, nd_ne(x, x), ne)                                                                                      \
+    RULE(ND_BOOL, nd_ne(x, n(1)), ne)                                                                                  \
+    RULE(ND_BOOL, nd_ne(n(0), x), ne)                                                                                  \
+    RULE(ND_F32, nd_lt(x, x), lt)                                                                                      \
+    RULE(ND_F32, nd_gt(x, x), gt)                                                                                      \
+    RULE(ND_I32, nd_le(x, x), le)                                                                                      \
+    RULE(ND_I32, nd_ge(x, x), ge)                                                                                      \
+    RULE(ND_I32, nd_and(x, x), and)                                                                                    \
+    RULE(ND_I32, nd_and(x, n(-1)), and)                                                                                \
+    RULE(ND_U8, nd_and(n(255), x), and)                                                                                \
+    RULE(ND_I32, nd_and(x, n(0)), and)                                                                                 \
+    RULE(ND_BOOL, nd_and(x, n(1)), and)                                                                                \
+    RULE(ND_I32, nd_or(x, x), or)                                                                                      \
+    RULE(ND_U32, nd_or(x, n(0)), or)                                                                                   \
+    RULE(ND_U32, nd_or(n(UINT32_MAX), x), or)                                                                          \
+    RULE(ND_BOOL, nd_or(n(1), x), or)                                                                                  \
+    RULE(ND_I32, nd_xor(x, x), xor)                                                                                    \
+    RULE(ND_I32, nd_xor(x, n(0)), xor)                                                                                 \
+    RULE(ND_I64, nd_xor(x, n(-1)), xor)                                                                                \
+    RULE(ND_BOOL, nd_xor(n(1), x), xor)                                                                                \
+    RULE(ND_I32, nd_not(nd_not(x)), not )                                                                              \
+    RULE(ND_F32, nd_not(nd_eq(x, y)), not )                                                                            \
+    RULE(ND_F32, nd_not(nd_ne(x, y)), not )                                                                            \
+    RULE(ND_I32, nd_shl(x, n(0)), shl)                                                                                 \
+    RULE(ND_I32, nd_shr(x, n(0)), shr)                                                                                 \
+    RULE(ND_F32, nd_select(c, x, x), select)                                                                           \
+    RULE(ND_F32, nd_select(nd_const_of(m, ND_BOOL, 1), x, y), select)                                                  \
+    RULE(ND_F32, nd_select(nd_const_of(m, ND_BOOL, 0), x, y), select)                                                  \
+    RULE(ND_F32, nd_select(nd_not(c), x, y), not )                                                                     \
+    RULE(ND_BOOL, nd_select(c, n(1), n(0)), select)                                                                    \
+    RULE(ND_BOOL, nd_select(c, n(0), n(1)), select)                                                                    \
+    RULE(ND_F32, nd_add(nd_select(c, nd_select(c, x, nd_exp(y)), y), x), exp)                                          \
+    RULE(ND_F32, nd_add(nd_select(c, y, nd_select(c, nd_exp(y), x)), x), exp)                                          \
+    RULE(ND_F32, nd_cast(nd_cast(x, ND_F64), ND_F32), cast)                                                            \
+    RULE(ND_U8, nd_cast(nd_cast(x, ND_F32), ND_U8), cast)                                                              \
+    RULE(ND_BOOL, nd_cast(nd_cast(x, ND_I32), ND_BOOL), cast)                                                          \
+    RULE(ND_F32, nd_stop_gradient(x), stop_gradient)                                                                   \
+    RULE(ND_F32, nd_sum(nd_reshape(x, ND_SHAPE(-1, 1)), ND_AXES(1), false), sum)                                       \
+    RULE(ND_F32, nd_sum(x, ND_AXES(), false), sum)                                                                     \
+    RULE(ND_I32, nd_sum(x, ND_AXES(), false), sum)                                                                     \
+    RULE(ND_F32, nd_reduce_max(nd_reshape(x, ND_SHAPE(1, -1)), ND_AXES(0), false), reduce_max)                         \
+    RULE(ND_F32, nd_reduce_min(nd_reshape(x, ND_SHAPE(1, -1)), ND_AXES(0), false), reduce_min)                         \
+    RULE(ND_F32, nd_argmax(nd_reshape(x, ND_SHAPE(1, -1)), 0), argmax)                                                 \
+    RULE(ND_F32, nd_argmin(nd_reshape(x, ND_SHAPE(1, -1)), 0), argmin)
+
+/* What looks like a rule and is none, for the value named. */
+#define NO_RULES                                                                                                       \
+    RULE(ND_F32, nd_add(x, n(0)), add)        /* -0 */                                                                 \
+    RULE(ND_F32, nd_sub(x, n(-0.0)), sub)     /* -0 */                                                                 \
+    RULE(ND_F32, nd_sub(n(0), x), sub)        /* 0 */                                                                  \
+    RULE(ND_F32, nd_sub(x, x), sub)           /* infinity */                                                           \
+    RULE(ND_F32, nd_mul(x, n(0)), mul)        /* NaN, -1 */                                                            \
+    RULE(ND_F32, nd_div(x, x), div)           /* 0 */                                                                  \
+    RULE(ND_F32, nd_div(x, n(3)), div)        /* rounding */                                                           \
+    RULE(ND_F32, nd_div(x, n(0x1p127)), div)  /* its reciprocal is subnormal */                                        \
+    RULE(ND_F32, nd_div(x, n(0x1p-149)), div) /* its reciprocal is infinite */                                         \
+    RULE(ND_F32, nd_div(x, n(0)), div)                                                                                 \
+    RULE(ND_F32, nd_fma(x, y, n(0)), fma)   /* -0 */                                                                   \
+    RULE(ND_F32, nd_fma(n(0), x, y), fma)   /* NaN */                                                                  \
+    RULE(ND_F32, nd_eq(x, x), eq)           /* NaN */                                                                  \
+    RULE(ND_F32, nd_le(x, x), le)           /* NaN */                                                                  \
+    RULE(ND_F32, nd_not(nd_lt(x, y)), not ) /* NaN */                                                                  \
+    RULE(ND_I32, nd_floordiv(x, n(6)), floordiv)                                                                       \
+    RULE(ND_I32, nd_mod(x, n(-8)), mod)                                                                                \
+    RULE(ND_F32, nd_cast(nd_cast(x, ND_I32), ND_F32), cast)                                                            \
+    RULE(ND_I64, nd_cast(nd_cast(x, ND_F32), ND_I64), cast)                                                            \
+    RULE(ND_I32, nd_cast(nd_cast(x, ND_F64), ND_U8), cast) /* 256 saturates or wraps */
+
+#define n(number) nd_const_of(m, dtype, number)
+#define RULE(type, expression, gone)                                                                                   \
+    {                                                                                                                  \
+        nd_module *m = nd_module_create("m");                                                                          \
+        const nd_dtype dtype = type;                                                                                   \
+        nd_value *x = nd_input(m, "x", type, ND_SHAPE(4096)), *y = nd_input(m, "y", type, ND_SHAPE(4096)),             \
+                 *c = nd_input(m, "c", ND_BOOL, ND_SHAPE(4096));                                                       \
+        (void)dtype;                                                                                                   \
+        nd_function(m, "f", ND_VALUES(x, y, c), ND_VALUES(expression));                                                \
+        check_rule(#expression " of " #type, m, ND__OP_##gone, expect_gone);                                           \
+    }
+
+static void check_rule(const char *what, nd_module *m, nd__op gone, bool expect_gone)
+{
+    uint64_t state = 1;
+    nd_module *simple = nd__simplify(m), *after = simple ? nd__dce(simple) : NULL;
+    good(what, after);
+    const int left = count_of(after, gone), before = count_of(m, gone);
+    ck_assert_msg(expect_gone ? left == 0 : left == before, "%s: %d of %d %s left", what, left, before,
+                  nd__ops[gone].name);
+    same_results(what, m, after, &state);
+    nd_module_destroy(after);
+    nd_module_destroy(simple);
+    nd_module_destroy(m);
+}
+
+START_TEST(simplify_keeps_special_values)
+{
+    const bool expect_gone = true;
+    RULES
+}
+END_TEST
+
+START_TEST(simplify_leaves_what_is_not_exact)
+{
+    const bool expect_gone = false;
+    NO_RULES
+}
+END_TEST
+#undef RULE
+#undef n
+
+START_TEST(a_known_branch_is_a_call)
+{
+    nd_module *m = nd_module_create("m");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(3)), *out[2];
+    nd_function *yes = nd_function(m, "yes", ND_VALUES(), ND_VALUES(nd_exp(x), nd_neg(x))),
+                *no = nd_function(m, "no", ND_VALUES(), ND_VALUES(nd_sin(x), x));
+    nd_cond(nd_const_of(m, ND_BOOL, 0), yes, no, out);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(out[1], out[0]));
+    uint64_t state = 1;
+    nd_module *after = nd__simplify(m);
+    good("cond", after);
+    ck_assert_int_eq(count_of(after, ND__OP_cond), 0);
+    ck_assert_int_eq(count_of(after, ND__OP_apply), 1);
+    same_results("cond", m, after, &state);
+    nd_module_destroy(after);
+    nd_module_destroy(m);
+}
+END_TEST
+
 /* -- the pipeline -------------------------------------------------------------------------------------------------- */
 
 static nd_module *small(void)
@@ -232,6 +422,9 @@ int main(void)
     tcase_add_test(t, cse_merges_what_is_equal);
     tcase_add_test(t, cse_keeps_inputs_of_one_name_apart);
     tcase_add_test(t, dce_drops_what_nothing_needs);
+    tcase_add_test(t, simplify_keeps_special_values);
+    tcase_add_test(t, simplify_leaves_what_is_not_exact);
+    tcase_add_test(t, a_known_branch_is_a_call);
     tcase_add_test(t, passes_off_stay_off);
     tcase_add_test(t, an_unknown_pass_is_an_error);
     tcase_add_test(t, a_failed_module_comes_back);

@@ -4,9 +4,17 @@
 #include <string.h>
 
 /* PASS(name), each once:
- *   cse   after all that rewrites: what became equal becomes one
- *   dce   last: what the others left without a use goes */
+ *   fold      first: sizes become numbers and what follows from them constants, which the rules of simplify look for
+ *   simplify  before views: some of its results are reshapes
+ *   views     before sink, which looks for one transpose, not for two
+ *   sink      after all that takes ops away from between views
+ *   cse       after all that rewrites: what became equal becomes one
+ *   dce       last: what the others left without a use goes */
 #define PASSES                                                                                                         \
+    PASS(fold)                                                                                                         \
+    PASS(simplify)                                                                                                     \
+    PASS(views)                                                                                                        \
+    PASS(sink)                                                                                                         \
     PASS(cse)                                                                                                          \
     PASS(dce)
 

@@ -37,7 +37,7 @@ nd__step *hand_kernel(nd__plan *plan, nd__steps *to, const char *label, int n, c
     nd__step *step = add_step(plan, to, ND__STEP_KERNEL, label, n);
     for (int i = 0; i < n; i++) {
         const nd__buffer *b = &plan->buffers[args[i].buffer];
-        nd__k_buffer(k, b->name, b->dtype, args[i].access, args[i].elems ? args[i].elems : b->elems, 4);
+        nd__k_buffer(k, b->name ? b->name : "", b->dtype, args[i].access, args[i].elems ? args[i].elems : b->elems, 4);
         step->args[i] = (nd__karg){args[i].buffer, args[i].offset, {0}};
         memcpy(step->args[i].stride, args[i].stride, sizeof args[i].stride);
     }

@@ -31,7 +31,7 @@ static bool read_integer(nd__formula *f, int64_t *value)
     bool minus = nd__formula_accept(f, "-");
     if (!minus)
         nd__formula_accept(f, "+");
-    if (f->token.kind != ND__TOKEN_NUMBER || !f->token.integral)
+    if (f->token.kind != ND__LEXEME_NUMBER || !f->token.integral)
         return false;
     *value = minus ? -(int64_t)f->token.number : (int64_t)f->token.number;
     nd__formula_next(f);
@@ -49,7 +49,7 @@ static bool read_axis(nd__formula *f, int64_t *value)
 }
 
 /* x.shape[i], the name of which was taken: "." is next. */
-static bool read_size_of(nd__formula *f, const nd__token *name, int64_t *size)
+static bool read_size_of(nd__formula *f, const nd__lexeme *name, int64_t *size)
 {
     nd_value *v = nd__formula_value(f, name->text, name->length);
     int64_t axis;
@@ -69,13 +69,13 @@ static bool read_size_of(nd__formula *f, const nd__token *name, int64_t *size)
 /* 6, -1, B, x.shape[0] */
 static bool read_factor(nd__formula *f, int64_t *size)
 {
-    const nd__token t = f->token;
-    if (t.kind != ND__TOKEN_NAME && t.kind != ND__TOKEN_QUOTED)
+    const nd__lexeme t = f->token;
+    if (t.kind != ND__LEXEME_NAME && t.kind != ND__LEXEME_QUOTED)
         return read_integer(f, size);
     nd__formula_next(f);
-    if (nd__token_is(&f->token, "."))
+    if (nd__lexeme_is(&f->token, "."))
         return read_size_of(f, &t, size);
-    if (t.kind == ND__TOKEN_NAME && nd__size_find(f->m, t.text, t.length, size))
+    if (t.kind == ND__LEXEME_NAME && nd__size_find(f->m, t.text, t.length, size))
         return true;
     nd__formula_fail(f, t.at, "no dimension is named '%.*s'", t.length > 60 ? 60 : (int)t.length, t.text);
     return true;
@@ -85,7 +85,7 @@ static bool read_factor(nd__formula *f, int64_t *size)
 static bool read_size(nd__formula *f, int64_t *size)
 {
     bool read = read_factor(f, size);
-    while (read && !nd__formula_failed(f) && nd__token_is(&f->token, "*")) {
+    while (read && !nd__formula_failed(f) && nd__lexeme_is(&f->token, "*")) {
         size_t at = f->token.at;
         int64_t factor;
         nd__formula_next(f);
@@ -103,13 +103,13 @@ static bool read_size(nd__formula *f, int64_t *size)
 /* One of them, or any number in brackets. Those past the eighth are counted only: whoever takes the list refuses it. */
 static bool read_list(nd__formula *f, bool (*read)(nd__formula *, int64_t *), nd_shape *list)
 {
-    const char *close = nd__token_is(&f->token, "[") ? "]" : nd__token_is(&f->token, "(") ? ")" : NULL;
+    const char *close = nd__lexeme_is(&f->token, "[") ? "]" : nd__lexeme_is(&f->token, "(") ? ")" : NULL;
     if (!close) {
         list->rank = 1;
         return read(f, &list->dims[0]);
     }
     nd__formula_next(f);
-    while (!nd__formula_failed(f) && !nd__token_is(&f->token, close)) {
+    while (!nd__formula_failed(f) && !nd__lexeme_is(&f->token, close)) {
         int64_t item;
         if (!read(f, &item))
             return false;
@@ -117,7 +117,7 @@ static bool read_list(nd__formula *f, bool (*read)(nd__formula *, int64_t *), nd
             list->dims[list->rank] = item;
         if (list->rank < 1000)
             list->rank++;
-        if (!nd__token_is(&f->token, close) && !nd__formula_failed(f) && !nd__formula_expect(f, ","))
+        if (!nd__lexeme_is(&f->token, close) && !nd__formula_failed(f) && !nd__formula_expect(f, ","))
             return true;
     }
     if (!nd__formula_failed(f))
@@ -130,14 +130,14 @@ static void read_values(nd__formula *f, const char *close, nd_values *values)
 {
     nd_value **items = NULL;
     int room = 0, count = 0;
-    while (!nd__formula_failed(f) && !nd__token_is(&f->token, close)) {
+    while (!nd__formula_failed(f) && !nd__lexeme_is(&f->token, close)) {
         nd_value *v = nd__formula_expression(f);
         if (!nd__arena_grow(&f->m->arena, &items, &room, count + 1, sizeof *items)) {
             nd__fail_memory(f->m);
             return;
         }
         items[count++] = v;
-        if (!nd__formula_failed(f) && !nd__token_is(&f->token, close))
+        if (!nd__formula_failed(f) && !nd__lexeme_is(&f->token, close))
             nd__formula_expect(f, ",");
     }
     *values = (nd_values){(size_t)count, items};
@@ -150,13 +150,13 @@ static bool read_number(nd__formula *f, double *number)
     bool minus = nd__formula_accept(f, "-");
     if (!minus)
         nd__formula_accept(f, "+");
-    if (f->token.kind == ND__TOKEN_NUMBER)
+    if (f->token.kind == ND__LEXEME_NUMBER)
         *number = f->token.number;
-    else if (nd__token_is(&f->token, "inf"))
+    else if (nd__lexeme_is(&f->token, "inf"))
         *number = (double)INFINITY;
-    else if (nd__token_is(&f->token, "nan"))
+    else if (nd__lexeme_is(&f->token, "nan"))
         *number = (double)NAN;
-    else if (nd__token_is(&f->token, "True") || nd__token_is(&f->token, "False"))
+    else if (nd__lexeme_is(&f->token, "True") || nd__lexeme_is(&f->token, "False"))
         *number = f->token.text[0] == 'T';
     else
         return false;
@@ -173,9 +173,9 @@ static bool read_dtype(nd__formula *f, nd_dtype *dtype)
         nd_dtype dtype;
     } numpy[] = {{"float32", ND_F32}, {"float64", ND_F64}, {"int32", ND_I32},
                  {"int64", ND_I64},   {"uint32", ND_U32},  {"uint8", ND_U8}};
-    const nd__token t = f->token;
+    const nd__lexeme t = f->token;
     *dtype = ND_DTYPES;
-    if (t.kind == ND__TOKEN_NAME || t.kind == ND__TOKEN_QUOTED) {
+    if (t.kind == ND__LEXEME_NAME || t.kind == ND__LEXEME_QUOTED) {
         for (int d = 0; d < ND_DTYPES; d++)
             if (nd_dtype_size((nd_dtype)d) > 0 && strlen(nd_dtype_name((nd_dtype)d)) == t.length &&
                 memcmp(nd_dtype_name((nd_dtype)d), t.text, t.length) == 0)
@@ -216,7 +216,7 @@ static void read_argument(nd__formula *f, const nd__call *call, const nd__param 
         a->value = nd__formula_expression(f);
         break;
     case ND__PARAM_VALUES:
-        close = nd__token_is(&f->token, "[") ? "]" : nd__token_is(&f->token, "(") ? ")" : NULL;
+        close = nd__lexeme_is(&f->token, "[") ? "]" : nd__lexeme_is(&f->token, "(") ? ")" : NULL;
         read = close != NULL;
         if (read) {
             nd__formula_next(f);
@@ -245,7 +245,7 @@ static void read_argument(nd__formula *f, const nd__call *call, const nd__param 
         read = read_number(f, &a->number);
         break;
     case ND__PARAM_FLAG:
-        a->integer = nd__token_is(&f->token, "True");
+        a->integer = nd__lexeme_is(&f->token, "True");
         read = nd__formula_accept(f, "True") || nd__formula_accept(f, "False");
         break;
     case ND__PARAM_DTYPE:
@@ -264,18 +264,18 @@ static void read_argument(nd__formula *f, const nd__call *call, const nd__param 
 static bool is_named(const nd__formula *f)
 {
     size_t cursor = f->cursor;
-    nd__token behind = nd__token_read(f->text, &cursor);
-    return f->token.kind == ND__TOKEN_NAME && nd__token_is(&behind, "=");
+    nd__lexeme behind = nd__lexeme_read(f->text, &cursor);
+    return f->token.kind == ND__LEXEME_NAME && nd__lexeme_is(&behind, "=");
 }
 
 /* The parameter that the next argument is for; takes its name, if it has one. -1 after an error. */
 static int which_param(nd__formula *f, const nd__call *call, int position, bool *named)
 {
-    const nd__token t = f->token;
+    const nd__lexeme t = f->token;
     int n = param_count(call), i = position;
     if (is_named(f)) {
         *named = true;
-        for (i = 0; i < n && !nd__token_is(&t, call->params[i].name); i++)
+        for (i = 0; i < n && !nd__lexeme_is(&t, call->params[i].name); i++)
             ;
         if (i == n) {
             nd__formula_fail(f, t.at, "%s has no argument '%.*s': %s)", call->name, t.length > 40 ? 40 : (int)t.length,
@@ -297,7 +297,7 @@ static int which_param(nd__formula *f, const nd__call *call, int position, bool 
 static void read_arguments(nd__formula *f, const nd__call *call, size_t at, nd__argument *arguments, int position)
 {
     bool named = false;
-    while (!nd__formula_failed(f) && !nd__token_is(&f->token, ")")) {
+    while (!nd__formula_failed(f) && !nd__lexeme_is(&f->token, ")")) {
         size_t begin = f->token.at;
         int i = which_param(f, call, position++, &named);
         if (i < 0)
@@ -307,7 +307,7 @@ static void read_arguments(nd__formula *f, const nd__call *call, size_t at, nd__
             return;
         }
         read_argument(f, call, &call->params[i], &arguments[i]);
-        if (!nd__formula_failed(f) && !nd__token_is(&f->token, ")") && !nd__formula_accept(f, ","))
+        if (!nd__formula_failed(f) && !nd__lexeme_is(&f->token, ")") && !nd__formula_accept(f, ","))
             nd__formula_unexpected(f, "',' or ')'");
     }
     for (int i = 0; i < param_count(call) && !nd__formula_failed(f); i++)

@@ -17,10 +17,10 @@ typedef struct nd__formula {
     nd_module *m;
     nd_place place;
     const char *text;
-    size_t cursor;   /* behind the token */
-    nd__token token; /* the next one, not yet taken */
-    int depth;       /* of brackets, calls and signs */
-    bool quoted;     /* the error shows the formula */
+    size_t cursor;    /* behind the token */
+    nd__lexeme token; /* the next one, not yet taken */
+    int depth;        /* of brackets, calls and signs */
+    bool quoted;      /* the error shows the formula */
 } nd__formula;
 
 /* -- parser.c ----------------------------------------------------------------------------------------------------- */
@@ -93,6 +93,8 @@ nd_value *nd__call_parse(nd__formula *f, const nd__call *call, size_t at, nd_val
 
 /* -- names.c ------------------------------------------------------------------------------------------------------ */
 
+/* The value of that name that was made last, or NULL. */
+nd_value *nd__value_named(const nd_module *m, const char *name, size_t length);
 /* What a name stands for: the value of that name that was made last; inf, nan, pi. NULL: nothing. */
 nd_value *nd__formula_value(nd__formula *f, const char *name, size_t length);
 /* The name that can stand there and is most like this one, or NULL if none is much like it; of calls if `calls`, else

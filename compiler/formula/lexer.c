@@ -23,16 +23,16 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static nd__token bad(nd__token token, const char *problem)
+static nd__lexeme bad(nd__lexeme token, const char *problem)
 {
-    token.kind = ND__TOKEN_BAD;
+    token.kind = ND__LEXEME_BAD;
     token.problem = problem;
     return token;
 }
 
 static const double LARGEST = 0x1p53; /* below which a double holds every integer */
 
-static nd__token read_hex(nd__token token)
+static nd__lexeme read_hex(nd__lexeme token)
 {
     size_t n = 2;
     for (int digit; (digit = hex_digit(token.text[n])) >= 0; n++)
@@ -51,10 +51,10 @@ static size_t skip_digits(const char *text, size_t n)
     return n;
 }
 
-static nd__token read_number(nd__token token)
+static nd__lexeme read_number(nd__lexeme token)
 {
     const char *text = token.text;
-    token.kind = ND__TOKEN_NUMBER;
+    token.kind = ND__LEXEME_NUMBER;
     if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
         token = read_hex(token);
     } else {
@@ -70,12 +70,12 @@ static nd__token read_number(nd__token token)
         if (is_letter(text[n]) || text[n] == '.' || !nd__number_parse(text, n, &token.number))
             return bad(token, "this is no number");
     }
-    if (token.kind == ND__TOKEN_NUMBER && token.integral && token.number >= LARGEST)
+    if (token.kind == ND__LEXEME_NUMBER && token.integral && token.number >= LARGEST)
         return bad(token, "an integer from 2^53 on is not exact; use a constant tensor");
     return token;
 }
 
-static nd__token read_quoted(nd__token token)
+static nd__lexeme read_quoted(nd__lexeme token)
 {
     char quote = token.text[0];
     const char *begin = token.text + 1;
@@ -84,16 +84,16 @@ static nd__token read_quoted(nd__token token)
         n++;
     if (begin[n] != quote)
         return bad(token, "the quoted name does not end");
-    token.kind = ND__TOKEN_QUOTED;
+    token.kind = ND__LEXEME_QUOTED;
     token.text = begin;
     token.length = n;
     return token;
 }
 
-static nd__token read_mark(nd__token token)
+static nd__lexeme read_mark(nd__lexeme token)
 {
     static const char *const marks[] = {"...", "**", "//", "<<", ">>", "<=", ">=", "==", "!="};
-    token.kind = ND__TOKEN_MARK;
+    token.kind = ND__LEXEME_MARK;
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
         if (strncmp(token.text, marks[i], strlen(marks[i])) == 0) {
             token.length = strlen(marks[i]);
@@ -107,12 +107,12 @@ static nd__token read_mark(nd__token token)
     return token;
 }
 
-nd__token nd__token_read(const char *text, size_t *cursor)
+nd__lexeme nd__lexeme_read(const char *text, size_t *cursor)
 {
     size_t at = *cursor;
     while (text[at] == ' ' || text[at] == '\t' || text[at] == '\n' || text[at] == '\r')
         at++;
-    nd__token token = {.kind = ND__TOKEN_END, .at = at, .text = text + at};
+    nd__lexeme token = {.kind = ND__LEXEME_END, .at = at, .text = text + at};
     if (text[at] == '\0')
         ;
     else if (is_digit(text[at]) || (text[at] == '.' && is_digit(text[at + 1]))) {
@@ -120,18 +120,18 @@ nd__token nd__token_read(const char *text, size_t *cursor)
     } else if (text[at] == '\'' || text[at] == '"') {
         token = read_quoted(token);
     } else if (is_letter(text[at])) {
-        token.kind = ND__TOKEN_NAME;
+        token.kind = ND__LEXEME_NAME;
         while (is_letter(token.text[token.length]) || is_digit(token.text[token.length]))
             token.length++;
     } else {
         token = read_mark(token);
     }
-    *cursor = at + token.length + (token.kind == ND__TOKEN_QUOTED ? 2 : 0);
+    *cursor = at + token.length + (token.kind == ND__LEXEME_QUOTED ? 2 : 0);
     return token;
 }
 
-bool nd__token_is(const nd__token *token, const char *text)
+bool nd__lexeme_is(const nd__lexeme *token, const char *text)
 {
-    return (token->kind == ND__TOKEN_MARK || token->kind == ND__TOKEN_NAME) && strlen(text) == token->length &&
+    return (token->kind == ND__LEXEME_MARK || token->kind == ND__LEXEME_NAME) && strlen(text) == token->length &&
            memcmp(token->text, text, token->length) == 0;
 }

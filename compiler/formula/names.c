@@ -15,16 +15,23 @@ static const struct {
 } numbers[] = {{"pi", 0x1.921fb54442d18p+1}, {"inf", (double)INFINITY}, {"nan", (double)NAN}};
 enum { NUMBERS = sizeof numbers / sizeof *numbers };
 
-nd_value *nd__formula_value(nd__formula *f, const char *name, size_t length)
+nd_value *nd__value_named(const nd_module *m, const char *name, size_t length)
 {
-    nd_module *m = f->m;
     for (int i = m->node_count - 1; i >= 0 && length > 0; i--)
         for (int k = m->nodes[i]->result_count - 1; k >= 0; k--)
             if (same_name(m->nodes[i]->results[k].name, name, length))
                 return &m->nodes[i]->results[k];
+    return NULL;
+}
+
+nd_value *nd__formula_value(nd__formula *f, const char *name, size_t length)
+{
+    nd_value *named = nd__value_named(f->m, name, length);
+    if (named)
+        return named;
     for (int i = 0; i < NUMBERS; i++)
         if (same_name(numbers[i].name, name, length))
-            return nd_const_at(f->place, m, numbers[i].value);
+            return nd_const_at(f->place, f->m, numbers[i].value);
     return NULL;
 }
 

@@ -67,14 +67,14 @@ static const struct {
 
 nd_value *nd__formula_unexpected(nd__formula *f, const char *expected)
 {
-    const nd__token *t = &f->token;
+    const nd__lexeme *t = &f->token;
     const char *hint = "";
-    if (t->kind == ND__TOKEN_BAD)
+    if (t->kind == ND__LEXEME_BAD)
         return nd__formula_fail(f, t->at, "%s", t->problem);
-    if (t->kind == ND__TOKEN_END)
+    if (t->kind == ND__LEXEME_END)
         return nd__formula_fail(f, t->at, "expected %s, got the end", expected);
     for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
-        if (nd__token_is(t, hints[i].mark))
+        if (nd__lexeme_is(t, hints[i].mark))
             hint = hints[i].hint;
     return nd__formula_fail(f, t->at, "expected %s, got '%.*s'%s", expected, t->length > 40 ? 40 : (int)t->length,
                             t->text, hint);
@@ -84,12 +84,12 @@ nd_value *nd__formula_unexpected(nd__formula *f, const char *expected)
 
 void nd__formula_next(nd__formula *f)
 {
-    f->token = nd__token_read(f->text, &f->cursor);
+    f->token = nd__lexeme_read(f->text, &f->cursor);
 }
 
 bool nd__formula_accept(nd__formula *f, const char *mark)
 {
-    if (!nd__token_is(&f->token, mark))
+    if (!nd__lexeme_is(&f->token, mark))
         return false;
     nd__formula_next(f);
     return true;
@@ -109,7 +109,7 @@ bool nd__formula_expect(nd__formula *f, const char *mark)
 
 static nd_value *unary(nd__formula *f);
 
-static nd_value *named(nd__formula *f, const nd__token *name)
+static nd_value *named(nd__formula *f, const nd__lexeme *name)
 {
     nd_value *v = nd__formula_value(f, name->text, name->length);
     int64_t size;
@@ -125,7 +125,7 @@ static nd_value *named(nd__formula *f, const nd__token *name)
 }
 
 /* A call of a function whose name was taken: "(" is next. */
-static nd_value *call(nd__formula *f, const nd__token *name, nd_value *first)
+static nd_value *call(nd__formula *f, const nd__lexeme *name, nd_value *first)
 {
     nd__call found;
     if (nd__call_find(f->m, name->text, name->length, &found))
@@ -136,19 +136,19 @@ static nd_value *call(nd__formula *f, const nd__token *name, nd_value *first)
                             nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
-static bool is_keyword(const nd__token *t)
+static bool is_keyword(const nd__lexeme *t)
 {
     static const char *const words[] = {"and", "or", "not", "if", "else", "None"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (nd__token_is(t, words[i]))
+        if (nd__lexeme_is(t, words[i]))
             return true;
     return false;
 }
 
 static nd_value *primary(nd__formula *f)
 {
-    const nd__token t = f->token;
-    if (t.kind == ND__TOKEN_NUMBER) {
+    const nd__lexeme t = f->token;
+    if (t.kind == ND__LEXEME_NUMBER) {
         nd__formula_next(f);
         nd_value *v = nd_const_at(f->place, f->m, t.number);
         v->integral = v->weak && t.integral;
@@ -158,14 +158,14 @@ static nd_value *primary(nd__formula *f)
         nd_value *v = nd__formula_expression(f);
         return nd__formula_failed(f) || nd__formula_expect(f, ")") ? v : &f->m->poison;
     }
-    if (nd__token_is(&t, "True") || nd__token_is(&t, "False")) {
+    if (nd__lexeme_is(&t, "True") || nd__lexeme_is(&t, "False")) {
         nd__formula_next(f);
         return nd_const_of_at(f->place, f->m, ND_BOOL, t.text[0] == 'T');
     }
-    if ((t.kind != ND__TOKEN_NAME || is_keyword(&t)) && t.kind != ND__TOKEN_QUOTED)
+    if ((t.kind != ND__LEXEME_NAME || is_keyword(&t)) && t.kind != ND__LEXEME_QUOTED)
         return nd__formula_unexpected(f, "a value");
     nd__formula_next(f);
-    return t.kind == ND__TOKEN_NAME && nd__token_is(&f->token, "(") ? call(f, &t, NULL) : named(f, &t);
+    return t.kind == ND__LEXEME_NAME && nd__lexeme_is(&f->token, "(") ? call(f, &t, NULL) : named(f, &t);
 }
 
 /* x[...]: "[" is next. */
@@ -178,7 +178,7 @@ static nd_value *subscripted(nd__formula *f, nd_value *x)
     if (nd__subscript_parse_at(f->text, &f->cursor, &names, &s, message, sizeof message) != ND_OK) {
         const size_t mistake = f->cursor;
         nd__formula_next(f);
-        bool is_value = f->token.kind == ND__TOKEN_NAME && nd__formula_value(f, f->token.text, f->token.length);
+        bool is_value = f->token.kind == ND__LEXEME_NAME && nd__formula_value(f, f->token.text, f->token.length);
         return nd__formula_fail(f, mistake, "%s%s", message,
                                 is_value ? "; gather(x, indices) takes rows by a value" : "");
     }
@@ -193,15 +193,15 @@ static nd_value *subscripted(nd__formula *f, nd_value *x)
 static nd_value *attribute(nd__formula *f, nd_value *x)
 {
     nd__formula_next(f);
-    const nd__token name = f->token;
-    if (name.kind != ND__TOKEN_NAME)
+    const nd__lexeme name = f->token;
+    if (name.kind != ND__LEXEME_NAME)
         return nd__formula_unexpected(f, "T or the name of a function behind '.'");
     nd__formula_next(f);
-    if (nd__token_is(&f->token, "("))
+    if (nd__lexeme_is(&f->token, "("))
         return call(f, &name, x);
-    if (nd__token_is(&name, "T"))
+    if (nd__lexeme_is(&name, "T"))
         return nd__formula_built(f, name.at, nd_transpose_at(f->place, nd__settle(f->place, x), ND_ALL_AXES));
-    if (nd__token_is(&name, "shape"))
+    if (nd__lexeme_is(&name, "shape"))
         return nd__formula_fail(f, name.at,
                                 "a shape is no value; x.shape[0] is a size, in shapes and in size(x.shape[0], f32)");
     return nd__formula_fail(f, name.at, "expected T or a call behind '.', got '%.*s'",
@@ -212,9 +212,9 @@ static nd_value *postfix(nd__formula *f)
 {
     nd_value *x = primary(f);
     while (!nd__formula_failed(f)) {
-        if (nd__token_is(&f->token, "["))
+        if (nd__lexeme_is(&f->token, "["))
             x = subscripted(f, x);
-        else if (nd__token_is(&f->token, "."))
+        else if (nd__lexeme_is(&f->token, "."))
             x = attribute(f, x);
         else
             break;
@@ -238,10 +238,10 @@ static const struct infix {
     {"==", 0, ND__OP_eq},  {"!=", 0, ND__OP_ne},
 };
 
-static const struct infix *infix_of(const nd__token *t)
+static const struct infix *infix_of(const nd__lexeme *t)
 {
     for (size_t i = 0; i < sizeof infixes / sizeof *infixes; i++)
-        if (nd__token_is(t, infixes[i].mark))
+        if (nd__lexeme_is(t, infixes[i].mark))
             return &infixes[i];
     return NULL;
 }
@@ -268,12 +268,12 @@ static nd_value *power(nd__formula *f)
 static nd_value *unary(nd__formula *f)
 {
     size_t at = f->token.at;
-    nd__op op = nd__token_is(&f->token, "-") ? ND__OP_neg : nd__token_is(&f->token, "~") ? ND__OP_not : ND__OPS;
+    nd__op op = nd__lexeme_is(&f->token, "-") ? ND__OP_neg : nd__lexeme_is(&f->token, "~") ? ND__OP_not : ND__OPS;
     if (f->depth == DEEPEST)
         return nd__formula_fail(f, at, "nested deeper than %d", DEEPEST);
     f->depth++;
     nd_value *x;
-    if (op != ND__OPS || nd__token_is(&f->token, "+")) {
+    if (op != ND__OPS || nd__lexeme_is(&f->token, "+")) {
         nd__formula_next(f);
         x = unary(f);
         if (op != ND__OPS && !nd__formula_failed(f))
@@ -320,7 +320,7 @@ nd_value *nd_formula_at(nd_place place, nd_module *m, const char *text)
     nd__formula f = {.m = m, .place = place, .text = text};
     nd__formula_next(&f);
     nd_value *x = nd__formula_expression(&f);
-    if (!nd__formula_failed(&f) && f.token.kind != ND__TOKEN_END)
+    if (!nd__formula_failed(&f) && f.token.kind != ND__LEXEME_END)
         nd__formula_unexpected(&f, "an operator or the end");
     return nd__formula_failed(&f) ? &m->poison : x;
 }

@@ -121,6 +121,20 @@ static nd_status generate(nd__ir *ir, LLVMTargetMachineRef machine, nd__emission
     return what == ND__EMIT_OBJECT ? check_symbols(*result, message, size) : ND_OK;
 }
 
+static nd_status name_symbols(nd__ir *ir, const nd__plan *const *plans, int n, const char *prefix, char ***symbols, char *message,
+                              size_t size)
+{
+    const char **names = nd__arena_alloc(&ir->arena, (size_t)n + 1, sizeof *names);
+    *symbols = nd__arena_alloc(&ir->arena, (size_t)n + 1, sizeof **symbols);
+    if (!names || !*symbols) {
+        snprintf(message, size, "out of memory");
+        return ND_ERR_MEMORY;
+    }
+    for (int i = 0; i < n; i++)
+        names[i] = plans[i]->name;
+    return nd__c_symbols(&ir->arena, prefix, n, names, *symbols, message, size);
+}
+
 nd_status nd__codegen(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix, nd__emission what,
                       LLVMMemoryBufferRef *result, char *message, size_t size)
 {
@@ -143,13 +157,17 @@ nd_status nd__codegen(const nd__plan *const *plans, int n, const nd__target *tar
     LLVMSetTarget(ir.module, description.triple);
     LLVMDisposeTargetData(layout);
 
-    nd__ir_plans(&ir, plans, n, prefix);
-    if (ir.failed) {
+    char **symbols = NULL;
+    if (prefix)
+        status = name_symbols(&ir, plans, n, prefix, &symbols, message, size);
+    if (status == ND_OK)
+        nd__ir_plans(&ir, plans, n, symbols);
+    if (status == ND_OK && ir.failed) {
         snprintf(message, size, "out of memory while writing the code");
         status = ND_ERR_MEMORY;
-    } else {
-        status = generate(&ir, machine, what, result, message, size);
     }
+    if (status == ND_OK)
+        status = generate(&ir, machine, what, result, message, size);
     if (status == ND_OK && heard.error) {
         snprintf(message, size, "LLVM: %s", heard.text);
         status = ND_ERR_INTERNAL;

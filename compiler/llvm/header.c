@@ -1,5 +1,5 @@
-/* The C header of an object ahead of time. It needs nothing of ours, unless nadir/program.h was included before it: then it also
- * describes the object to the runtime. */
+/* The C header of an object ahead of time. It needs nothing of ours, unless nadir/program.h was included before it:
+ * then it also describes the object to the runtime. */
 #include "compiler/llvm/llvm.h"
 
 #include <ctype.h>
@@ -7,20 +7,12 @@
 #include <string.h>
 
 static const char *const c_type[] = {
-    [ND_BOOL] = "uint8_t", [ND_U8] = "uint8_t",   [ND_I32] = "int32_t", [ND_U32] = "uint32_t",
-    [ND_I64] = "int64_t",  [ND_F32] = "float", [ND_F64] = "double",
+    [ND_BOOL] = "uint8_t", [ND_U8] = "uint8_t", [ND_I32] = "int32_t", [ND_U32] = "uint32_t",
+    [ND_I64] = "int64_t",  [ND_F32] = "float",  [ND_F64] = "double",
 };
 static const char *const enum_name[] = {
     [ND_BOOL] = "ND_BOOL", [ND_U8] = "ND_U8",   [ND_I32] = "ND_I32", [ND_U32] = "ND_U32",
     [ND_I64] = "ND_I64",   [ND_F32] = "ND_F32", [ND_F64] = "ND_F64",
-};
-
-static const char *const keywords[] = {
-    "auto",     "break",  "case",     "char",   "const",   "continue", "default",  "do",     "double", "else",   "enum",
-    "extern",   "float",  "for",      "goto",   "if",      "inline",   "int",      "long",   "register", "restrict", "return",
-    "short",    "signed", "sizeof",   "static", "struct",  "switch",   "typedef",  "union",  "unsigned", "void",  "volatile",
-    "while",    "bool",   "class",    "delete", "new",     "private",  "public",   "template", "this", "typename", "using",
-    "operator", "state",  "arena",    "seed",
 };
 
 /* An open header. */
@@ -29,28 +21,13 @@ typedef struct page {
     nd__arena arena;
     char *prefix, *upper;
     const nd_program_info *info;
-    char **fields;    /* of the variables */
-    char ***inputs;   /* parameter names, by function */
+    char **fields;  /* of the variables */
+    char **symbols; /* of the functions */
+    char ***inputs; /* parameter names, by function */
     char ***outputs;
     char *message;
     size_t size;
 } page;
-
-char *nd__c_name(nd__arena *arena, const char *prefix, const char *name)
-{
-    char *text = prefix ? nd__arena_format(arena, "%s_%s", prefix, name) : nd__arena_format(arena, "%s", name);
-    if (!text)
-        return NULL;
-    for (char *c = text; *c; c++)
-        if (!isalnum((unsigned char)*c) || (unsigned char)*c > 127)
-            *c = '_';
-    if (isdigit((unsigned char)text[0]) || !text[0])
-        return nd__arena_format(arena, "_%s", text);
-    for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
-        if (!strcmp(text, keywords[i]))
-            return nd__arena_format(arena, "%s_", text);
-    return text;
-}
 
 static nd_status no_memory(page *p)
 {
@@ -58,7 +35,9 @@ static nd_status no_memory(page *p)
     return ND_ERR_MEMORY;
 }
 
-/* -- names --------------------------------------------------------------------------------------------------------------------- */
+/* -- names
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static nd_status name_fields(page *p)
 {
@@ -72,7 +51,8 @@ static nd_status name_fields(page *p)
             return no_memory(p);
         for (int w = 0; w < v; w++)
             if (!strcmp(p->fields[v], p->fields[w])) {
-                snprintf(p->message, p->size, "the variables \"%s\" and \"%s\" would both be the field \"%s\" of the C header; rename one",
+                snprintf(p->message, p->size,
+                         "the variables \"%s\" and \"%s\" would both be the field \"%s\" of the C header; rename one",
                          info->variables[w].port.name, info->variables[v].port.name, p->fields[v]);
                 return ND_ERR_ARGUMENT;
             }
@@ -80,8 +60,21 @@ static nd_status name_fields(page *p)
     return ND_OK;
 }
 
+static nd_status name_functions(page *p, const char *prefix)
+{
+    int n = p->info->function_count;
+    const char **names = nd__arena_alloc(&p->arena, (size_t)n + 1, sizeof *names);
+    p->symbols = nd__arena_alloc(&p->arena, (size_t)n + 1, sizeof *p->symbols);
+    if (!names || !p->symbols)
+        return no_memory(p);
+    for (int f = 0; f < n; f++)
+        names[f] = p->info->functions[f].name;
+    return nd__c_symbols(&p->arena, prefix, n, names, p->symbols, p->message, p->size);
+}
+
 /* The names of ports as parameters, each different from the `taken` before it. */
-static bool name_ports(page *p, const nd_port *ports, int count, const char *otherwise, char **names, char **taken, int taken_count)
+static bool name_ports(page *p, const nd_port *ports, int count, const char *otherwise, char **names, char **taken,
+                       int taken_count)
 {
     for (int i = 0; i < count; i++) {
         const char *name = ports[i].name && *ports[i].name ? ports[i].name : NULL;
@@ -115,13 +108,16 @@ static nd_status name_parameters(page *p)
         p->outputs[f] = nd__arena_alloc(&p->arena, (size_t)function->output_count + 1, sizeof **p->outputs);
         if (!p->inputs[f] || !p->outputs[f] ||
             !name_ports(p, function->inputs, function->input_count, "in", p->inputs[f], NULL, 0) ||
-            !name_ports(p, function->outputs, function->output_count, "out", p->outputs[f], p->inputs[f], function->input_count))
+            !name_ports(p, function->outputs, function->output_count, "out", p->outputs[f], p->inputs[f],
+                        function->input_count))
             return no_memory(p);
     }
     return ND_OK;
 }
 
-/* -- shapes --------------------------------------------------------------------------------------------------------------------- */
+/* -- shapes
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static void print_shape(FILE *out, const nd_port *port)
 {
@@ -140,7 +136,40 @@ static int64_t elements(const nd_port *port)
     return n;
 }
 
-/* -- the parts of the file --------------------------------------------------------------------------------------------------------- */
+/* -- the parts of the file
+ * --------------------------------------------------------------------------------------------------------- */
+
+/* Text inside a comment, which it must not end. */
+static void print_plain(FILE *out, const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        fputc(*c, out);
+        if ((c[0] == '*' && c[1] == '/') || (c[0] == '/' && c[1] == '*'))
+            fputc(' ', out);
+    }
+}
+
+static void print_field(page *p, int v, bool first)
+{
+    const nd_program_variable_info *variable = &p->info->variables[v];
+    int64_t count = elements(&variable->port);
+    if (count == 0)
+        fprintf(p->out, "    /* %s: ", p->fields[v]);
+    else
+        fprintf(p->out, "    %s%s%s %s", first ? p->upper : "", first ? "_ALIGNED " : "", c_type[variable->port.dtype],
+                p->fields[v]);
+    if (count && variable->port.shape.rank)
+        fprintf(p->out, "[%" PRId64 "]", count);
+    if (count)
+        fputs("; /* ", p->out);
+    print_shape(p->out, &variable->port);
+    if (strcmp(p->fields[v], variable->port.name)) {
+        fputs(" \"", p->out);
+        print_plain(p->out, variable->port.name);
+        fputc('"', p->out);
+    }
+    fputs(variable->initialised ? " */\n" : ", not set by init */\n", p->out);
+}
 
 static void print_state(page *p)
 {
@@ -148,32 +177,27 @@ static void print_state(page *p)
     FILE *out = p->out;
     size_t at = 0;
     int pad = 0;
-    fprintf(out, "/* The variables. Align it to 64 bytes. %zu bytes. */\nstruct %s_state {\n", info->state_size, p->prefix);
+    fprintf(out,
+            "/* The variables, %zu bytes. Memory for it from elsewhere is to be aligned to 64 bytes, too. */\nstruct "
+            "%s_state {\n",
+            info->state_size, p->prefix);
     for (int v = 0; v < info->variable_count; v++) {
         const nd_program_variable_info *variable = &info->variables[v];
-        int64_t count = elements(&variable->port);
         if (variable->offset > at)
-            fprintf(out, "    unsigned char pad%d_[%zu];\n", pad++, variable->offset - at);
-        at = variable->offset + (size_t)count * nd_dtype_size(variable->port.dtype);
-        if (count == 0)
-            fprintf(out, "    /* %s: ", p->fields[v]);
-        else if (variable->port.shape.rank == 0)
-            fprintf(out, "    %s %s; /* ", c_type[variable->port.dtype], p->fields[v]);
-        else
-            fprintf(out, "    %s %s[%" PRId64 "]; /* ", c_type[variable->port.dtype], p->fields[v], count);
-        print_shape(out, &variable->port);
-        if (strcmp(p->fields[v], variable->port.name))
-            fprintf(out, " \"%s\"", variable->port.name);
-        fputs(variable->initialised ? " */\n" : ", not set by init */\n", out);
+            fprintf(out, "    unsigned char _pad%d[%zu];\n", pad++, variable->offset - at);
+        print_field(p, v, at == 0);
+        at = variable->offset + (size_t)elements(&variable->port) * nd_dtype_size(variable->port.dtype);
     }
-    if (info->state_size > at || info->variable_count == 0)
-        fprintf(out, "    unsigned char pad%d_[%zu];\n", pad, info->state_size > at ? info->state_size - at : 64);
+    if (at == 0) /* C has no struct of nothing */
+        fprintf(out, "    %s_ALIGNED unsigned char _pad%d[64];\n", p->upper, pad);
+    else if (info->state_size > at)
+        fprintf(out, "    unsigned char _pad%d[%zu];\n", pad, info->state_size - at);
     fputs("};\n\n", out);
     for (int v = 0; v < info->variable_count; v++)
         if (elements(&info->variables[v].port))
-            fprintf(out, "_Static_assert(offsetof(struct %s_state, %s) == %zu, \"layout of %s_state\");\n", p->prefix, p->fields[v],
-                    info->variables[v].offset, p->prefix);
-    if (info->variable_count)
+            fprintf(out, "%s_ASSERT(offsetof(struct %s_state, %s) == %zu, \"layout of %s_state\");\n", p->upper,
+                    p->prefix, p->fields[v], info->variables[v].offset, p->prefix);
+    if (at > 0)
         fputc('\n', out);
 }
 
@@ -184,7 +208,8 @@ static void print_arena(page *p)
         if (p->info->functions[f].arena_size > most)
             most = p->info->functions[f].arena_size;
     fprintf(p->out,
-            "/* Bytes of scratch memory, aligned to 64, that a call needs, for any of the functions; undefined before and after.\n"
+            "/* Bytes of scratch memory, aligned to 64, that a call needs, for any of the functions; undefined before "
+            "and after.\n"
             " * One call at a time uses it. `workers`: the threads of one call; this object uses 1. */\n"
             "#define %s_ARENA_SIZE(workers) ((size_t)(workers) * 0 + %zu)\n\n",
             p->upper, most ? most : 64);
@@ -210,15 +235,15 @@ static void print_variables(page *p, const char *what, const int *which, int cou
 static void print_function(page *p, int f, const nd__plan *plan)
 {
     const nd_program_function_info *function = &p->info->functions[f];
-    char *name = nd__c_name(&p->arena, p->prefix, function->name);
+    const char *name = p->symbols[f];
     FILE *out = p->out;
-    if (!name)
-        return;
     if (!strcmp(function->name, "init")) {
         fprintf(out, "/* Sets every variable that has an initialiser. `arena` as for the other functions. */\n");
         fprintf(out, "void %s(struct %s_state *state, void *arena, uint64_t seed);\n", name, p->prefix);
     } else {
-        fprintf(out, "/* %s: row-major arrays, outputs overlap nothing else.\n", function->name);
+        fputs("/* ", out);
+        print_plain(out, function->name);
+        fputs(": row-major arrays, outputs overlap nothing else.\n", out);
         print_ports(out, "in ", function->inputs, p->inputs[f], function->input_count);
         print_ports(out, "out", function->outputs, p->outputs[f], function->output_count);
         print_variables(p, " *   reads ", function->reads, function->read_count);
@@ -232,10 +257,14 @@ static void print_function(page *p, int f, const nd__plan *plan)
             fprintf(out, ", %s *%s", c_type[function->outputs[i].dtype], p->outputs[f][i]);
         fputs(");\n", out);
     }
-    fprintf(out, "/* The same for the runtime. */\nvoid %s_entry(void *state, void *arena, const void *const *in, void *const *out);\n\n", name);
+    fprintf(out,
+            "/* The same for the runtime. */\nvoid %s_entry(void *state, void *arena, const void *const *in, void "
+            "*const *out);\n\n",
+            name);
 }
 
-/* -- the tables of the runtime --------------------------------------------------------------------------------------------------------- */
+/* -- the tables of the runtime
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void print_text(FILE *out, const char *text)
 {
@@ -295,7 +324,8 @@ static void print_tables(page *p)
 {
     const nd_program_info *info = p->info;
     FILE *out = p->out;
-    fprintf(out, "#ifdef NADIR_PROGRAM_H\n/* For the runtime: nd_program *program = nd_program_create(&%s_info); */\n", p->prefix);
+    fprintf(out, "#ifdef NADIR_PROGRAM_H\n/* For the runtime: nd_program *program = nd_program_create(&%s_info); */\n",
+            p->prefix);
     for (int f = 0; f < info->function_count; f++) {
         const nd_program_function_info *function = &info->functions[f];
         print_port_table(p, "inputs", f, function->inputs, function->input_count);
@@ -307,15 +337,15 @@ static void print_tables(page *p)
         fprintf(out, "static const nd_program_function_info %s_functions_[] = {\n", p->prefix);
     for (int f = 0; f < info->function_count; f++) {
         const nd_program_function_info *function = &info->functions[f];
-        char *name = nd__c_name(&p->arena, p->prefix, function->name);
         fputs("    {", out);
         print_text(out, function->name);
-        fprintf(out, ", %d, %d, %d, %d", function->input_count, function->output_count, function->read_count, function->update_count);
+        fprintf(out, ", %d, %d, %d, %d", function->input_count, function->output_count, function->read_count,
+                function->update_count);
         print_reference(p, "inputs", f, function->input_count);
         print_reference(p, "outputs", f, function->output_count);
         print_reference(p, "reads", f, function->read_count);
         print_reference(p, "updates", f, function->update_count);
-        fprintf(out, ", %zu, %s_entry},\n", function->arena_size, name ? name : "");
+        fprintf(out, ", %zu, %s_entry},\n", function->arena_size, p->symbols[f]);
     }
     fputs(info->function_count ? "};\n" : "", out);
     if (info->variable_count)
@@ -326,7 +356,8 @@ static void print_tables(page *p)
         fprintf(out, ", %zu, %s},\n", info->variables[v].offset, info->variables[v].initialised ? "true" : "false");
     }
     fputs(info->variable_count ? "};\n" : "", out);
-    fprintf(out, "static const nd_program_info %s_info = {%d, %d, ", p->prefix, info->function_count, info->variable_count);
+    fprintf(out, "static const nd_program_info %s_info = {%d, %d, ", p->prefix, info->function_count,
+            info->variable_count);
     if (info->function_count)
         fprintf(out, "%s_functions_, ", p->prefix);
     else
@@ -335,35 +366,41 @@ static void print_tables(page *p)
         fprintf(out, "%s_variables_, ", p->prefix);
     else
         fputs("NULL, ", out);
-    fprintf(out, "%zu, UINT64_C(%" PRIu64 "), NULL, NULL, NULL, NULL};\n#endif\n\n", info->state_size, info->seed);
+    fprintf(out, "%zu, UINT64_C(%" PRIu64 "), NULL, NULL, NULL, NULL, 0, NULL};\n#endif\n\n", info->state_size,
+            info->seed);
 }
 
-nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *plans, const nd__target *target, const char *prefix,
-                           FILE *out, char *message, size_t size)
+nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *plans, const nd__target *target,
+                           const char *prefix, FILE *out, char *message, size_t size)
 {
     page p = {.out = out, .info = info, .message = message, .size = size};
     p.prefix = nd__c_name(&p.arena, NULL, prefix);
     p.upper = p.prefix ? nd__arena_format(&p.arena, "%s", p.prefix) : NULL;
     nd_status status = p.upper ? name_fields(&p) : no_memory(&p);
     if (status == ND_OK)
+        status = name_functions(&p, prefix);
+    if (status == ND_OK)
         status = name_parameters(&p);
     if (status == ND_OK) {
         for (char *c = p.upper; *c; c++)
             *c = (char)toupper((unsigned char)*c);
-        fprintf(out,
-                "/* %s: a model compiled ahead of time by Nadir for %s. Link its object; nothing else is needed.\n"
-                " *\n"
-                " * The floating-point environment must be the default one: round to nearest, subnormals kept. State and arena\n"
-                " * are aligned to 64 bytes, arrays to their elements. Functions allocate nothing and use one thread. */\n"
-                "#ifndef %s_NADIR_MODEL_H\n#define %s_NADIR_MODEL_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
-                "#ifdef __cplusplus\n#define _Static_assert static_assert\nextern \"C\" {\n#endif\n\n",
-                prefix, target->cpu, p.upper, p.upper);
+        fprintf(
+            out,
+            "/* %s: a model compiled ahead of time by Nadir for %s. Link its object; nothing else is needed.\n"
+            " *\n"
+            " * The floating-point environment must be the default one: round to nearest, subnormals kept. State and "
+            "arena\n"
+            " * are aligned to 64 bytes, arrays to their elements. Functions allocate nothing and use one thread. */\n"
+            "#ifndef %s_NADIR_MODEL_H\n#define %s_NADIR_MODEL_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
+            "#ifdef __cplusplus\n#define %s_ALIGNED alignas(64)\n#define %s_ASSERT static_assert\nextern \"C\" {\n"
+            "#else\n#define %s_ALIGNED _Alignas(64)\n#define %s_ASSERT _Static_assert\n#endif\n\n",
+            p.prefix, target->cpu, p.upper, p.upper, p.upper, p.upper, p.upper, p.upper);
         print_state(&p);
         print_arena(&p);
         for (int f = 0; f < info->function_count; f++)
             print_function(&p, f, plans ? plans[f] : NULL);
         print_tables(&p);
-        fputs("#ifdef __cplusplus\n}\n#undef _Static_assert\n#endif\n#endif\n", out);
+        fprintf(out, "#undef %s_ALIGNED\n#undef %s_ASSERT\n#ifdef __cplusplus\n}\n#endif\n#endif\n", p.upper, p.upper);
     }
     nd__arena_release(&p.arena);
     return status;

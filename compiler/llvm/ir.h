@@ -120,8 +120,8 @@ void nd__ir_storex(nd__fn *f, const nd__kinst *i);
 
 /* The kernel as an internal function of one pointer per argument. shared[i]: argument i may overlap another one. NULL: ir->failed. */
 LLVMValueRef nd__ir_kernel(nd__ir *ir, const nd__kernel *k, const char *name, const bool *shared);
-/* All plans: external functions ND__ENTRY_NAME of type nd_entry, or, with a prefix, PREFIX_NAME and PREFIX_NAME_entry. */
+/* All plans: external functions ND__ENTRY_NAME of type nd_entry, or, with their symbols in C, SYMBOL and SYMBOL_entry. */
 #define ND__ENTRY_NAME "nd_entry_%d"
-void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, const char *prefix);
+void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *symbols);
 
 #endif

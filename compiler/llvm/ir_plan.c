@@ -319,7 +319,7 @@ static void write_init(nd__ir *ir, const char *name, LLVMValueRef called)
 
 /* -- all ---------------------------------------------------------------------------------------------------------------------------- */
 
-void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, const char *prefix)
+void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *symbols)
 {
     shapes all = {ir, NULL, 0, NULL};
     if (!find_shapes(&all, plans, n)) {
@@ -332,16 +332,15 @@ void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, const char *p
             item->function = nd__ir_kernel(ir, item->kernel, item->name, item->shared);
     }
     for (int p = 0; p < n && !ir->failed; p++) {
-        char *name = prefix ? nd__c_name(&ir->arena, prefix, plans[p]->name) : nd__arena_format(&ir->arena, ND__ENTRY_NAME, p);
-        char *raw = prefix && name ? nd__arena_format(&ir->arena, "%s_entry", name) : name;
-        if (!name || !raw) {
+        char *raw = symbols ? nd__arena_format(&ir->arena, "%s_entry", symbols[p]) : nd__arena_format(&ir->arena, ND__ENTRY_NAME, p);
+        if (!raw) {
             ir->failed = true;
             return;
         }
         LLVMValueRef called = write_entry(&all, plans[p], all.of[p], raw);
-        if (prefix && !strcmp(plans[p]->name, "init"))
-            write_init(ir, name, called);
-        else if (prefix)
-            write_typed(ir, plans[p], name, called);
+        if (symbols && !strcmp(plans[p]->name, "init"))
+            write_init(ir, symbols[p], called);
+        else if (symbols)
+            write_typed(ir, plans[p], symbols[p], called);
     }
 }

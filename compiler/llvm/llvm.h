@@ -52,7 +52,7 @@ void nd__native_destroy(nd__native *native);
  *     void mlp_step(void *state, void *arena, in0, .., out0, ..);                                 pointers one by one
  * and for "init" (one u32[2] input, the seed)
  *     void mlp_init(void *state, void *arena, uint64_t seed);
- * It needs no symbol but memcpy and memset. `prefix` and the plans' names must be C identifiers ('/', '.', '-' in names become '_'). */
+ * It needs no symbol but memcpy and memset. Names become C's by nd__c_symbols, whose errors it gives. */
 nd_status nd__object_bytes(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix, void **bytes,
                            size_t *count, char *message, size_t size);
 /* The same into a file, written aside and renamed. ND_ERR_IO when the file cannot be written. */
@@ -67,15 +67,21 @@ typedef enum nd__listing {
 nd_status nd__native_print(const nd__plan *const *plans, int n, const nd__target *target, nd__listing what, FILE *out, char *message,
                            size_t size);
 
-/* PREFIX_NAME (or NAME, for a NULL prefix) with '_' for whatever a C identifier cannot have; NULL when memory runs out. */
+/* -- names in C (c_names.c; no LLVM) ------------------------------------------------------------------------------------ */
+
+/* PREFIX_NAME (or NAME, for a NULL prefix) with '_' for whatever a C identifier cannot have, and another one behind a word of the
+ * language; NULL when memory runs out. */
 char *nd__c_name(nd__arena *arena, const char *prefix, const char *name);
+/* The symbols of functions of those names in an object and its header. ND_ERR_ARGUMENT: two would define the same symbol, or one
+ * what the header defines itself. */
+nd_status nd__c_symbols(nd__arena *arena, const char *prefix, int n, const char *const *names, char **symbols, char *message, size_t size);
 
 /* -- the header of an object (header.c; no LLVM) ---------------------------------------------------------------------- */
 
 /* Writes the C header that goes with nd__object_write: struct PREFIX_state with the variables as named fields, PREFIX_ARENA_SIZE,
  * the prototypes with their shapes, and, for a file that includes nadir/program.h before it, the tables PREFIX_info that let the
  * runtime drive the object. Functions and variables are those of `info` (plans[i] is for info->functions[i] and may be NULL to leave
- * flops and bytes out of the comments). Two variables whose field names collide, or names that are no identifiers: ND_ERR_ARGUMENT.
+ * flops and bytes out of the comments). Two variables whose field names collide, or functions whose symbols do: ND_ERR_ARGUMENT.
  * A write error is left to the caller: ferror(out). */
 nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *plans, const nd__target *target, const char *prefix,
                            FILE *out, char *message, size_t size);

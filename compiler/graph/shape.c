@@ -193,6 +193,8 @@ static bool rule_REDUCE(rule_call *c)
     const nd__attr *axes = attr(c, ND__A_axes);
     nd_shape in = c->in[0]->shape, out = {0};
     int next = 0;
+    if (axes->count > in.rank)
+        return REFUSE(c, "%s: %d axes for %s", nd__ops[c->op].name, axes->count, show(c, c->in[0]));
     for (int i = 0; i < axes->count; i++) {
         if (!axis_is_good(c, axes->ints[i], in.rank))
             return false;
@@ -354,7 +356,7 @@ static bool rule_PAD(rule_call *c)
             return REFUSE(c, "pad: axis %d of %s is named, its padded size is not a number times a product of named dimensions", i, show(c, c->in[0]));
         int64_t n = out.dims[i], between = n > 0 ? n - 1 : 0;
         if (__builtin_mul_overflow(between, interior->ints[i], &between) || __builtin_add_overflow(n, between, &n) ||
-            __builtin_add_overflow(n, low->ints[i], &n) || __builtin_add_overflow(n, high->ints[i], &n))
+            __builtin_add_overflow(n, low->ints[i], &n) || __builtin_add_overflow(n, high->ints[i], &n) || nd__size_is_named(n))
             return REFUSE(c, "pad: axis %d becomes too large", i);
         out.dims[i] = n;
     }
@@ -469,7 +471,10 @@ static bool rule_SCAN(rule_call *c)
         return false;
     if (f->update_count > 0)
         return REFUSE(c, "scan: the body \"%s\" assigns variables; only an entry point may", f->name);
-    if (carries < 0 || slices < 0 || carries + slices > c->n || f->input_count != c->n)
+    if (carries < 0 || slices < 0 || carries > c->n || slices > c->n - carries)
+        return REFUSE(c, "scan: the body \"%s\" takes %d values, got %lld carried and %lld sliced of %d", f->name, f->input_count, (long long)carries,
+                      (long long)slices, c->n);
+    if (f->input_count != c->n)
         return REFUSE(c, "scan: the body \"%s\" takes %d values, got %d carried, %d sliced and %d captured", f->name, f->input_count, (int)carries, (int)slices,
                       c->n - (int)(carries + slices));
     if (f->output_count < carries)

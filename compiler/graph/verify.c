@@ -4,6 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a node runs was there before it, so no function runs itself. */
+static const char *wrong_run(nd_module *m, const nd__node *n, const nd_function *f)
+{
+    bool before = f->module == m && f->number >= 0 && f->number < m->function_count && m->functions[f->number] == f;
+    for (int i = 0; before && i < f->input_count; i++)
+        before = f->inputs[i]->node->number < n->number;
+    for (int i = 0; before && i < f->output_count; i++)
+        before = f->outputs[i]->node->number < n->number;
+    return before ? NULL : nd__arena_format(&m->arena, "%%%d (%s): the function \"%s\" was not made before it", n->number, nd__ops[n->op].name, f->name);
+}
+
 static const char *wrong_node(nd_module *m, const nd__node *n)
 {
     if (n->op >= ND__OPS || n->module != m)
@@ -14,6 +25,11 @@ static const char *wrong_node(nd_module *m, const nd__node *n)
     for (int i = 0; i < n->attr_count; i++)
         if (n->attrs[i].key != nd__ops[n->op].attrs[i])
             return nd__arena_format(&m->arena, "%%%d (%s): attributes out of order", n->number, nd__ops[n->op].name);
+    for (int i = 0; i < n->attr_count; i++) {
+        const char *wrong = n->attrs[i].function ? wrong_run(m, n, n->attrs[i].function) : NULL;
+        if (wrong)
+            return wrong;
+    }
     int result_count;
     nd__type *types;
     if (!nd__infer(m, n->op, n->place, n->input_count, n->inputs, n->attrs, &result_count, &types))
@@ -28,6 +44,13 @@ static const char *wrong_node(nd_module *m, const nd__node *n)
 static const char *wrong_function(nd_module *m, const nd_function *f, bool *need)
 {
     memset(need, 0, (size_t)m->node_count * sizeof *need);
+    for (int i = 0; i < f->input_count; i++)
+        if (f->inputs[i]->node->op != ND__OP_input || f->inputs[i]->node->module != m)
+            return nd__arena_format(&m->arena, "function \"%s\": input %d is no input of the module", f->name, i);
+    for (int i = 0; i < f->update_count; i++)
+        for (int k = 0; k < i; k++)
+            if (f->updates[i].variable == f->updates[k].variable)
+                return nd__arena_format(&m->arena, "function \"%s\": \"%s\" gets two values", f->name, f->updates[i].variable->name);
     for (int i = 0; i < f->output_count; i++)
         need[f->outputs[i]->node->number] = true;
     for (int i = 0; i < f->update_count; i++)
@@ -41,11 +64,33 @@ static const char *wrong_function(nd_module *m, const nd_function *f, bool *need
         bool given = n->op != ND__OP_input && (n->op != ND__OP_variable || !f->body);
         for (int k = 0; !given && k < f->input_count; k++)
             given = f->inputs[k]->node == n;
-        if (!given)
-            return nd__arena_format(&m->arena, "%s%sfunction \"%s\" needs %s %s, which is not among its inputs", f->place, f->place[0] ? ": " : "", f->name,
-                                    n->op == ND__OP_input ? "the input" : "the variable", nd__show(m, &n->results[0]));
+        if (given)
+            continue;
+        const char *name = nd__show(m, &n->results[0]);
+        const char *note = n->place[0] ? nd__arena_format(&m->arena, "\n  note: %s was made at %s", name, n->place) : "";
+        return nd__arena_format(&m->arena, "%s%sfunction \"%s\" needs the %s %s, which is not among its inputs%s", f->place, f->place[0] ? ": " : "",
+                                f->name, nd__ops[n->op].name, name, note ? note : "");
     }
     return NULL;
+}
+
+/* The initial values, as a function of the seed; variables have none there. */
+static const char *wrong_initial_values(nd_module *m, bool *need)
+{
+    nd_function init = {.module = m, .name = "init", .place = "", .number = -1, .body = true, .input_count = m->seed_input != NULL, .inputs = &m->seed_input};
+    init.outputs = nd__arena_alloc(&m->arena, (size_t)m->variable_count, sizeof *init.outputs);
+    if (!init.outputs) {
+        nd__fail_memory(m);
+        return nd_status_text(ND_ERR_MEMORY);
+    }
+    for (int i = 0; i < m->variable_count; i++) {
+        const nd__variable *v = m->variables[i];
+        if (v->initial && (v->initial->dtype != v->dtype || !nd__shape_equal(&v->initial->shape, &v->shape)))
+            return nd__arena_format(&m->arena, "the initial value of \"%s\" is not of its type", v->name);
+        if (v->initial)
+            init.outputs[init.output_count++] = v->initial;
+    }
+    return wrong_function(m, &init, need);
 }
 
 const char *nd__verify(nd_module *m)
@@ -58,8 +103,10 @@ const char *nd__verify(nd_module *m)
     for (int i = 0; i < m->node_count && !wrong; i++)
         wrong = m->nodes[i]->number == i ? wrong_node(m, m->nodes[i]) : "a node has another node's number";
     bool *need = malloc(((size_t)m->node_count * 2 + 1) * sizeof *need), *live = need + m->node_count;
-    if (!need)
+    if (!need) {
+        nd__fail_memory(m);
         return nd_status_text(ND_ERR_MEMORY);
+    }
     nd__mark_live(m, live);
     for (int i = 0; i < m->function_count && !wrong; i++) {
         const nd_function *f = m->functions[i];
@@ -70,6 +117,8 @@ const char *nd__verify(nd_module *m)
         if (run)
             wrong = wrong_function(m, f, need);
     }
+    if (!wrong)
+        wrong = wrong_initial_values(m, need);
     free(need);
     return wrong;
 }

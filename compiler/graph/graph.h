@@ -221,6 +221,8 @@ nd_value *nd__fail_memory(nd_module *m);
 const char *nd__show(nd_module *m, const nd_value *v);
 const char *nd__show_type(nd_module *m, nd_dtype dtype, const nd_shape *shape);
 const char *nd__show_size(nd_module *m, int64_t size);
+/* A letter, then letters, digits, _ or -. */
+bool nd__module_name_is_good(const char *name);
 
 /* -- sizes (sizes.c) ---------------------------------------------------------------------------------------------- */
 

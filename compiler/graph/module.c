@@ -26,7 +26,7 @@ const nd__attr_kind nd__attr_kinds[ND__ATTRS] = {
 #undef ATTR
 };
 
-static bool name_is_good(const char *name)
+bool nd__module_name_is_good(const char *name)
 {
     if (!name || !isalpha((unsigned char)name[0]))
         return false;
@@ -51,7 +51,7 @@ nd_module *nd_module_create(const char *name)
         nd_module_destroy(m);
         return NULL;
     }
-    if (!name_is_good(name))
+    if (!nd__module_name_is_good(name))
         nd__fail(m, ND_ERR_ARGUMENT, "", "module name \"%s\": expected a letter, then letters, digits, _ or -", m->name);
     return m;
 }

@@ -8,16 +8,20 @@
 extern "C" {
 #endif
 
-/* Prints the module: what its functions, their bodies and the initial values need (without functions: everything), once, in order of creation. Constants print
- * with their exact bits. A failed module prints nothing and gives its status; ND_ERR_IO when writing fails. */
+/* Prints the module: what its functions, their bodies and the initial values need (without functions: everything that
+ * can be used), once, in order of creation. Constants print with their exact bits. A failed module prints nothing and
+ * gives its status; NULL gives ND_ERR_MEMORY, a NULL file ND_ERR_ARGUMENT; ND_ERR_IO when writing fails. */
 ND_API nd_status nd_module_print(nd_module *module, FILE *out);
 /* The same as text, which the caller frees with free(); NULL when memory runs out or the module failed. */
 ND_API char *nd_module_to_text(nd_module *module);
-/* A module from text; `file` (may be NULL) is what errors call it: "mlp.nd:12:8: expected ...". Always a module, maybe a failed one; NULL when memory runs out. */
+/* A module from text, ended by 0; `file` (NULL: "text") is what errors and places call it: "mlp.nd:12:8: expected ...".
+ * Always a module, which the caller destroys, maybe a failed one: ND_ERR_PARSE where the text does not read,
+ * ND_ERR_GRAPH, with the line, where an op refuses its operands. NULL when memory runs out. */
 ND_API nd_module *nd_module_parse(const char *text, const char *file);
-/* The same from a file. */
+/* The same from a file; ND_ERR_IO where it cannot be read. */
 ND_API nd_module *nd_module_read(const char *path);
-/* Graphviz. */
+/* Writes the module as a picture for Graphviz (dot -Tsvg): ops with names and types, a cluster for each function. What
+ * is shown and the statuses are those of nd_module_print. */
 ND_API nd_status nd_module_dot(nd_module *module, FILE *out);
 
 #ifdef __cplusplus

@@ -1,9 +1,11 @@
 /* Line plots, as SVG files.
  *
  *     nd_series series[] = {{"predicted", n, NULL, x}, {"true", 2, ends, four, .dashed = true}};
- *     nd_plot_svg("descent.svg", &(nd_plot){.x_title = "step", .y_title = "x", .series = series, .series_count = 2},
- * NULL, 0);
- */
+ *     nd_plot plot = {.x_title = "iteration", .y_title = "x value", .series = series, .series_count = 2};
+ *     nd_plot_svg("descent.svg", &plot, NULL, 0);
+ *
+ * Ticks stand at round numbers, the legend where no line is (right of the plot if there is no such place). Colours are
+ * told apart by people of every colour vision. All texts are UTF-8; what is not is shown as U+FFFD. */
 #ifndef NADIR_PLOT_H
 #define NADIR_PLOT_H
 
@@ -27,12 +29,12 @@ typedef struct nd_plot {
     const nd_series *series;
     int series_count;
     bool log_y;        /* a logarithmic axis: values above 0 only, the others are left out */
-    int width, height; /* in pixels; 0: 720 and 420 */
+    int width, height; /* in pixels, 150 to 20000; 0: 720 and 420 */
 } nd_plot;
 
-/* Writes the file, aside and then renamed. ND_ERR_ARGUMENT: no series, a NULL, a negative count; ND_ERR_IO,
- * ND_ERR_MEMORY. What went wrong is in `message` (at most `size` bytes; NULL: unwanted). The same plot gives the same
- * bytes. */
+/* Writes the file, aside and then renamed. ND_ERR_ARGUMENT: no series, a NULL, a negative count, a size out of range;
+ * ND_ERR_IO, ND_ERR_MEMORY. What went wrong is in `message` (at most `size` bytes; NULL: unwanted). The same plot gives
+ * the same bytes. */
 ND_API nd_status nd_plot_svg(const char *path, const nd_plot *plot, char *message, size_t size);
 
 #ifdef __cplusplus

@@ -22,7 +22,7 @@ struct nd_batches {
 static bool make_tensors(nd_batches *b, int kind)
 {
     const nd_dataset *d = b->dataset;
-    b->tensors[kind] = calloc((size_t)d->count, sizeof **b->tensors);
+    b->tensors[kind] = calloc((size_t)d->count + 1, sizeof **b->tensors);
     if (!b->tensors[kind])
         return false;
     for (int i = 0; b->size[kind] > 0 && i < d->count; i++) {

@@ -9,6 +9,10 @@
 double nd__platform_seconds(void);
 /* Whether a person watches the stream. */
 bool nd__platform_is_terminal(FILE *file);
+/* How many columns a terminal has; 0: it does not say. */
+int nd__platform_terminal_width(FILE *file);
+/* Whether there is a file of that name, or something else; false also where it cannot be known. */
+bool nd__platform_exists(const char *path);
 /* Forces what was written to the disk. */
 bool nd__platform_sync(FILE *file);
 /* Renames a file over another one, at once: whoever opens `to` sees the old one or the new one. Sets errno. */

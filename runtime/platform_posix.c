@@ -1,8 +1,10 @@
-/* The operating system: POSIX. */
-#define _POSIX_C_SOURCE 200809L
+/* The operating system: POSIX, and the size of a terminal, which every system has but POSIX did not. */
+#define _DEFAULT_SOURCE
+#define _DARWIN_C_SOURCE
 
 #include "runtime/platform.h"
 
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +19,17 @@ double nd__platform_seconds(void)
 bool nd__platform_is_terminal(FILE *file)
 {
     return isatty(fileno(file)) == 1;
+}
+
+int nd__platform_terminal_width(FILE *file)
+{
+    struct winsize size;
+    return ioctl(fileno(file), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+bool nd__platform_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
 }
 
 bool nd__platform_sync(FILE *file)

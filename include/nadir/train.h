@@ -9,7 +9,10 @@
  *
  * Arrays of the data set meet inputs of the function by name. The number of rows in a batch is bound to the named
  * dimension "B"; the last batch of an epoch, which may be smaller, runs through the same program specialised to its
- * size. A program without that dimension runs its own size only. */
+ * size. A program without that dimension runs its own size only.
+ *
+ * Ctrl-C: `stop` is asked after every step, so a program's own signal handler sets a flag that it reads; with
+ * `checkpoint` and `resume` the next run goes on from there. */
 #ifndef NADIR_TRAIN_H
 #define NADIR_TRAIN_H
 
@@ -26,45 +29,71 @@ extern "C" {
 
 /* -- training ----------------------------------------------------------------------------------------------------- */
 
+/* How a training went. */
+typedef struct nd_history nd_history;
+
 typedef struct nd_train_options {
+    /* What is run. */
     int64_t batch;         /* rows of a batch; at least 1 */
     int64_t epochs;        /* at least 1 */
     uint64_t shuffle_seed; /* of the order of rows (nd_batches_create); 0: the order of the data set */
     const char *dimension; /* the named dimension of the batch; NULL: "B" */
     const char *labels;    /* with `classes`: the array to be checked before training; NULL: "y" */
     int64_t classes;       /* how many labels there are; 0: not checked */
-    FILE *progress;        /* a live line on a terminal, a line for each epoch elsewhere; NULL: silence */
-    bool every_step;       /* keep the loss of every step in the history */
-    const char *checkpoint, *history,
-        *plot; /* files written at the end: the state (safetensors), the history (CSV), the loss (SVG); NULL: none */
-    int64_t first_step;       /* resume here: nd_history_next_step of the run that made the checkpoint */
+
+    /* Validation after each epoch: the loss and the other numbers of a function that updates nothing, over a data set
+     * of its own, followed as "val_loss" and so on. */
+    nd_dataset *validation; /* NULL: none */
+    const char *validate;   /* the function; NULL: "eval" */
+
+    /* What ends it before its epochs are over. A loss that is NaN or infinite does, with ND_ERR_DATA; the checkpoint is
+     * then not written. */
+    bool any_loss;            /* go on with such a loss */
+    int64_t patience;         /* epochs in a row without a lower loss (of the validation, if there is one); 0: any */
+    double seconds;           /* a time limit, looked at after every step; 0: none */
     bool (*stop)(void *self); /* asked after every step whether to stop there; NULL: never */
     void *stop_self;
-} nd_train_options;
+    bool (*after_epoch)(void *self, const nd_history *so_far); /* called after every epoch; true stops; NULL: nothing */
+    void *after_epoch_self;
 
-/* How a training went. */
-typedef struct nd_history nd_history;
+    /* What is shown and kept. */
+    FILE *progress;         /* a live line on a terminal, a line for each epoch elsewhere; NULL: silence */
+    bool every_step;        /* keep the loss of every step in the history */
+    bool keep_best;         /* leave in the state what it was after the epoch with the lowest loss */
+    const char *history;    /* files written at the end: the history (CSV, or JSON lines if its name ends in .jsonl), */
+    const char *plot;       /* the loss (SVG), */
+    const char *checkpoint; /* and the state with the place where the training stands (safetensors); NULL: none */
+    int64_t checkpoint_every; /* write that one after every so many epochs, too; 0: at the end only */
+
+    /* Where it begins: training on gives the same bits as never having stopped. */
+    bool resume;        /* with the state and at the step of the file `checkpoint`, where there is one */
+    int64_t first_step; /* otherwise here: nd_history_next_step of the run that left `state` as it is */
+} nd_train_options;
 
 /* Trains: runs `function` on every batch of every epoch. Its output 0 is the loss, a float of one element: the mean
  * over the batch; other outputs with one number are followed as well. Everything is checked before the first step:
- * ND_ERR_ARGUMENT for a batch size or a number of epochs below 1, an input without an array, shapes that do not fit;
- * ND_ERR_DATA for labels out of range or a data set without rows; ND_ERR_IO for files that cannot be written. Always
- * gives a history (NULL: out of memory for that), which the caller destroys; what happened before an error is in it. */
+ * ND_ERR_ARGUMENT for a batch size or a number of epochs below 1, an input without an array, shapes that do not fit, a
+ * checkpoint of other batches; ND_ERR_DATA for labels out of range, a data set without rows, a checkpoint of another
+ * model; ND_ERR_IO for files that cannot be written. Always gives a history (NULL: out of memory for that), which the
+ * caller destroys; what happened before an error is in it. */
 ND_API nd_history *nd_train(nd_program *program, const char *function, nd_state *state, nd_dataset *dataset,
                             const nd_train_options *options);
 
 ND_API void nd_history_destroy(nd_history *history);
 ND_API nd_status nd_history_status(const nd_history *history); /* NULL: ND_ERR_MEMORY */
 ND_API const char *nd_history_error(const nd_history *history);
-/* Epochs that were run, the one in which a training was stopped included. */
+/* Epochs that were run, the one in which a training was stopped included. Number 0 is the first one that this training
+ * ran, which is another one than the first of all where it was resumed. */
 ND_API int64_t nd_history_epochs(const nd_history *history);
 /* What is followed: 0 is the loss. */
 ND_API int nd_history_column_count(const nd_history *history);
 ND_API const char *nd_history_column_name(const nd_history *history, int column); /* "" if it is not there */
-/* The mean of a column over the rows of an epoch; NaN if it is not there. */
+/* The mean of a column over the rows of an epoch (those that were run); NaN if it is not there. */
 ND_API double nd_history_value(const nd_history *history, int64_t epoch, int column);
 /* nd_history_value(history, epoch, 0). */
 ND_API double nd_history_loss(const nd_history *history, int64_t epoch);
+/* The epoch with the lowest loss (of the validation, if there was one); -1: there is none. */
+ND_API int64_t nd_history_best_epoch(const nd_history *history);
 /* The loss of each step, where the options asked for it: their number, and one by one (NaN if it is not there). */
 ND_API int64_t nd_history_step_count(const nd_history *history);
 ND_API double nd_history_step_loss(const nd_history *history, int64_t step);
@@ -73,15 +102,18 @@ ND_API int64_t nd_history_next_step(const nd_history *history);
 /* Seconds spent in the steps themselves, and in the whole loop (gathering and progress included). */
 ND_API double nd_history_step_seconds(const nd_history *history);
 ND_API double nd_history_seconds(const nd_history *history);
-/* One line for each epoch: epoch, the columns, seconds. */
+/* One line for each epoch: its number counted from 1 (over all, also where the training was resumed), the columns,
+ * seconds. The message of an error is the history's, here and below. */
 ND_API nd_status nd_history_write_csv(nd_history *history, const char *path);
-/* The loss over the epochs, or over the steps where they are kept. */
+/* The same as one JSON object for each line; what is not finite is null. */
+ND_API nd_status nd_history_write_jsonl(nd_history *history, const char *path);
+/* The loss over the epochs, and over the steps where they are kept. */
 ND_API nd_status nd_history_write_svg(nd_history *history, const char *path);
 
 /* -- using the trained model -------------------------------------------------------------------------------------- */
 
 typedef struct nd_predict_options {
-    int64_t batch;         /* rows at a time; 0: all at once */
+    int64_t batch;         /* rows at a time; 0: all at once, or the program's own size if it runs no other */
     const char *dimension; /* NULL: "B" */
 } nd_predict_options;
 

@@ -1,5 +1,5 @@
-/* A plan: what one entry function does, as data. Kernels in order, loops and branches around them, and where every buffer lies.
- * The scheduler makes it, `nadir plan` prints it, an emitter writes it down.
+/* A plan: what one entry function does, as data. Kernels in order, loops and branches around them, and where every
+ * buffer lies. The scheduler makes it, `nadir plan` prints it, an emitter writes it down.
  *
  * The compiled function has the type nd_entry: it is given the state block, the arena, the inputs and the outputs. */
 #ifndef NADIR_SCHEDULE_PLAN_H
@@ -17,18 +17,20 @@ typedef enum nd__where {
 
 typedef struct nd__buffer {
     nd__where where;
-    int index;           /* input, output; the variable's number for the state */
+    int index; /* input, output; the variable's number for the state */
     nd_dtype dtype;
     int64_t elems;
-    int64_t offset;      /* bytes; state and arena */
-    const void *data;    /* constants: elems elements, row-major */
-    const char *name;    /* the value's, for people */
-    int first, last;     /* arena: the first and last step (numbered in order of execution, a loop's body counted once) that uses it; -1: none does */
+    int64_t offset;   /* bytes; state and arena */
+    const void *data; /* constants: elems elements, row-major */
+    const char *name; /* the value's, for people */
+    int first, last; /* arena: the first and last step (numbered in order of execution, a loop's body counted once) that
+                        uses it; -1: none does */
 } nd__buffer;
 
 enum { ND__MAX_NEST = 8 };
 
-/* A kernel's argument: offset + sum over the enclosing loops of stride[d] * iteration, in elements from the buffer's start. */
+/* A kernel's argument: offset + sum over the enclosing loops of stride[d] * iteration, in elements from the buffer's
+ * start. */
 typedef struct nd__karg {
     int buffer;
     int64_t offset;
@@ -44,33 +46,34 @@ typedef struct nd__steps {
     int count, room;
 } nd__steps;
 
-/* Two buffers of one KERNEL step, by their numbers, that may share memory: element for element, the one is read before the other is written. */
+/* Two buffers of one KERNEL step, by their numbers, that may share memory: element for element, the one is read before
+ * the other is written. */
 typedef struct nd__sharing {
     int written, read;
 } nd__sharing;
 
 struct nd__step {
     nd__step_kind kind;
-    int number;          /* in order */
-    const char *label;   /* what it computes: "hidden matmul+bias+relu" */
-    int kernel;          /* KERNEL: index in plan->kernels */
-    nd__karg *args;      /* KERNEL: one for each of the kernel's arguments; COND: args[0] is the bool */
+    int number;           /* in order */
+    const char *label;    /* what it computes: "hidden matmul+bias+relu" */
+    int kernel;           /* KERNEL: index in plan->kernels */
+    nd__karg *args;       /* KERNEL: one for each of the kernel's arguments; COND: args[0] is the bool */
     nd__sharing *sharing; /* KERNEL: what the memory plan may put into one place */
     int sharing_count;
-    int64_t length;      /* LOOP: iterations 0 .. length-1 */
+    int64_t length;        /* LOOP: iterations 0 .. length-1 */
     nd__steps body, other; /* LOOP: body; COND: body when true, other when false */
 };
 
 typedef struct nd__plan {
-    nd__arena *arena;    /* owns all of it */
-    const char *name;    /* the function's */
+    nd__arena *arena;     /* owns all of it */
+    const char *name;     /* the function's */
     nd__kernel **kernels; /* distinct */
     int kernel_count, kernel_room;
     nd__buffer *buffers;
     int buffer_count, buffer_room;
     nd__steps steps;
-    int64_t arena_size;  /* bytes */
-    int64_t lower_bound; /* bytes: the largest sum of arena buffers alive at once */
+    int64_t arena_size;   /* bytes */
+    int64_t lower_bound;  /* bytes: the largest sum of arena buffers alive at once */
     int64_t flops, bytes; /* of one call */
     int input_count, output_count;
 } nd__plan;

@@ -17,19 +17,20 @@ extern "C" {
 
 /* Zero means default. Texts are read during the call only. */
 typedef struct nd_compile_options {
-    const char *cpu;         /* "native" (default), "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", or a name that LLVM knows */
-    const char *bind;        /* numbers for named dimensions: "B=17,T=64" */
-    bool interpret;          /* no code: run by the interpreter */
-    const char *passes_off;  /* passes to leave out, by name: "cse,fold"; "all" for every one */
-    const char *dump_after;  /* a pass after which the graph is printed to `dump`, or "all" */
+    const char
+        *cpu; /* "native" (default), "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", or a name that LLVM knows */
+    const char *bind;       /* numbers for named dimensions: "B=17,T=64" */
+    bool interpret;         /* no code: run by the interpreter */
+    const char *passes_off; /* passes to leave out, by name: "cse,fold"; "all" for every one */
+    const char *dump_after; /* a pass after which the graph is printed to `dump`, or "all" */
     FILE *dump;
-    FILE *dump_kernels;      /* the kernels as text */
-    FILE *dump_llvm;         /* the LLVM module as text, as it is emitted */
+    FILE *dump_kernels; /* the kernels as text */
+    FILE *dump_llvm;    /* the LLVM module as text, as it is emitted */
 } nd_compile_options;
 
-/* Compiles every function of the module. Always a handle, with its status (nd_program_status, nd_program_error); NULL only when not even that could be
- * allocated. The module is read, not changed, apart from "init", which is made at the first request. `options` may be NULL. Memory that LLVM itself cannot get
- * ends the process: that is beyond us. */
+/* Compiles every function of the module. Always a handle, with its status (nd_program_status, nd_program_error); NULL
+ * only when not even that could be allocated. The module is read, not changed, apart from "init", which is made at the
+ * first request. `options` may be NULL. Memory that LLVM itself cannot get ends the process: that is beyond us. */
 ND_API nd_program *nd_compile(nd_module *module, const nd_compile_options *options);
 
 /* Milliseconds that the last nd_compile of this program took, and their parts; for benchmarks. */
@@ -41,13 +42,19 @@ ND_API nd_compile_times nd_program_compile_times(const nd_program *program);
 
 /* -- ahead of time ------------------------------------------------------------------------------------------------ */
 
-/* Writes PATH.o and PATH.h, all functions of the module as PREFIX_name. `prefix` NULL: the module's name. The object needs memcpy and memset and nothing else. */
-ND_API nd_status nd_compile_files(nd_module *module, const nd_compile_options *options, const char *path, const char *prefix);
+/* Writes PATH.o and PATH.h: all functions of the module as PREFIX_name. `prefix` NULL: the module's name. The object
+ * needs memcpy and memset and nothing else. ND_ERR_GRAPH, ND_ERR_TARGET, ND_ERR_IO, ND_ERR_MEMORY, and ND_ERR_ARGUMENT
+ * where two variables would be one field of the header; what went wrong is in `message` (at most `size` bytes; NULL:
+ * unwanted). Old files stay whole when this fails. */
+ND_API nd_status nd_compile_files(nd_module *module, const nd_compile_options *options, const char *path,
+                                  const char *prefix, char *message, size_t size);
 
 /* -- looking at what is compiled ---------------------------------------------------------------------------------- */
 
-/* Prints the plan of a function (NULL: of all): kernels, buffers, offsets, flops, bytes, peak memory; with `kernels` also their bodies. */
-ND_API nd_status nd_plan_print(nd_module *module, const nd_compile_options *options, const char *function, bool kernels, FILE *out);
+/* Prints the plan of a function (NULL: of all): kernels, buffers, offsets, flops, bytes, peak memory; with `kernels`
+ * also their bodies. Errors as nd_compile_files; ND_ERR_ARGUMENT: no function of that name. */
+ND_API nd_status nd_plan_print(nd_module *module, const nd_compile_options *options, const char *function, bool kernels,
+                               FILE *out, char *message, size_t size);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,314 @@
+/* A block in order: what its sinks need, where that lies, which group comes when. */
+#include "compiler/schedule/block.h"
+
+#include <string.h>
+
+bool nd__block_failed(nd__block *b)
+{
+    if (b->m->status == ND_OK)
+        nd__fail_memory(b->m);
+    b->failed = true;
+    return false;
+}
+
+bool nd__spot_of(const nd__block *b, const nd_value *v, nd__spot *spot)
+{
+    const nd__spot *spots = b->spots[v->node->number];
+    if (!spots || spots[v->index].buffer < 0)
+        return false;
+    *spot = spots[v->index];
+    return true;
+}
+
+nd__spot nd__new_buffer(nd__block *b, nd_dtype dtype, int64_t elems, const char *name)
+{
+    nd__plan *plan = b->plan;
+    nd__spot spot = {.buffer = plan->buffer_count};
+    const char *copy = nd__arena_text(plan->arena, name, strlen(name));
+    if (!copy || !nd__arena_grow(plan->arena, &plan->buffers, &plan->buffer_room, plan->buffer_count + 1,
+                                 sizeof *plan->buffers)) {
+        nd__block_failed(b);
+        return (nd__spot){.buffer = -1};
+    }
+    plan->buffers[plan->buffer_count++] =
+        (nd__buffer){.where = ND__IN_ARENA, .dtype = dtype, .elems = elems, .name = copy};
+    return spot;
+}
+
+static void set_spot(nd__block *b, const nd_value *v, nd__spot spot)
+{
+    nd__spot **spots = &b->spots[v->node->number];
+    if (!*spots) {
+        *spots = nd__arena_alloc(b->arena, (size_t)v->node->result_count, sizeof **spots);
+        for (int i = 0; i < v->node->result_count && *spots; i++)
+            (*spots)[i].buffer = -1;
+    }
+    if (*spots)
+        (*spots)[v->index] = spot;
+    else
+        nd__block_failed(b);
+}
+
+/* -- beginning -------------------------------------------------------------------------------------------------------
+ */
+
+static bool allocate(nd__block *b)
+{
+    size_t n = (size_t)b->m->node_count;
+    b->need = nd__arena_alloc(b->arena, n, sizeof *b->need);
+    b->in_memory = nd__arena_alloc(b->arena, n, sizeof *b->in_memory);
+    b->copied = nd__arena_alloc(b->arena, n, sizeof *b->copied);
+    b->home = nd__arena_alloc(b->arena, n, sizeof *b->home);
+    b->virtual_cost = nd__arena_alloc(b->arena, n, sizeof *b->virtual_cost);
+    b->spots = nd__arena_alloc(b->arena, n, sizeof *b->spots);
+    if (!b->need || !b->in_memory || !b->copied || !b->home || !b->virtual_cost || !b->spots)
+        return nd__block_failed(b);
+    for (size_t i = 0; i < n; i++)
+        b->home[i] = -1;
+    return true;
+}
+
+static void mark_needed(nd__block *b)
+{
+    for (int i = 0; i < b->sink_count; i++)
+        b->need[b->sinks[i].value->node->number] = true;
+    for (int i = b->m->node_count - 1; i >= 0; i--) {
+        const nd__node *n = b->m->nodes[i];
+        for (int k = 0; k < n->input_count && b->need[i]; k++)
+            b->need[n->inputs[k]->node->number] = true;
+    }
+}
+
+/* A constant of more than one different element lies in memory of its own. */
+static void place_constants(nd__block *b)
+{
+    for (int i = 0; i < b->m->node_count; i++) {
+        const nd__node *n = b->m->nodes[i];
+        if (!b->need[i] || n->op != ND__OP_constant)
+            continue;
+        const nd__data *data = nd__get(n, ND__A_data)->data;
+        if (data->count < 2)
+            continue;
+        nd__spot spot = nd__new_buffer(b, data->dtype, data->count, n->results[0].name);
+        if (spot.buffer < 0)
+            return;
+        b->plan->buffers[spot.buffer].where = ND__IN_CONST;
+        b->plan->buffers[spot.buffer].data = data->items;
+        set_spot(b, &n->results[0], spot);
+    }
+}
+
+/* -- sinks -----------------------------------------------------------------------------------------------------------
+ */
+
+/* Whether the elements of a view, in their order, are those of what it shows. */
+static bool same_order(const nd__node *n)
+{
+    return n->op == ND__OP_reshape || n->op == ND__OP_stop_gradient ||
+           (n->op == ND__OP_broadcast && nd__elements(&n->results[0].shape) == nd__elements(&n->inputs[0]->shape));
+}
+
+/* What has the same elements in the same order, past views that only rename them. */
+static const nd_value *past_names(const nd_value *v)
+{
+    while (nd__is_view(v->node) && same_order(v->node))
+        v = v->node->inputs[0];
+    return v;
+}
+
+/* Whether a node of the block computes the value; false: it is a leaf, or a view. */
+static bool is_computed(const nd__block *b, const nd_value *v)
+{
+    return !nd__is_view(v->node) && (b->home[v->node->number] >= 0 || !b->spots[v->node->number]);
+}
+
+/* Before grouping: what sinks are made of has to lie in memory. */
+static void mark_sinks(nd__block *b)
+{
+    for (int i = 0; i < b->sink_count; i++) {
+        const nd_value *v = past_names(b->sinks[i].value);
+        nd__index index = nd__identity(v->shape.rank);
+        const nd_value *seen = nd__through_views(v, &index);
+        if (is_computed(b, v))
+            b->in_memory[v->node->number] = true;
+        else if (nd__is_view(seen->node))
+            nd__need_memory(b, seen);
+    }
+}
+
+/* Whether the group reads the leaf, other than at the very point at which it writes. */
+static bool reads(const nd__group *g, const nd_value *leaf, bool *apart)
+{
+    bool any = false;
+    *apart = false;
+    for (int i = 0; i < g->uses.count; i++)
+        if (g->uses.items[i].value == leaf) {
+            any = true;
+            *apart |= !nd__aligned(&g->uses.items[i]);
+        }
+    return any;
+}
+
+/* Whether `writer` may overwrite what `old` reads: all other readers can come first, and itself it reads a point before
+ * it writes it. Then the order is set. */
+static bool order_before_write(nd__block *b, nd__group *writer, const nd_value *old)
+{
+    bool apart, own = reads(writer, old, &apart);
+    if (own && (apart || writer->copy ||
+                (writer->kind != ND__G_MAP && writer->kind != ND__G_PRODUCT && writer->kind != ND__G_COLUMNS)))
+        return false;
+    for (int i = 0; i < b->group_count; i++) {
+        nd__group *g = b->groups[i];
+        if (g != writer && g->merged < 0 && reads(g, old, &apart) && nd__depends(b, i, writer->number))
+            return false;
+    }
+    for (int i = 0; i < b->group_count; i++)
+        if (b->groups[i] != writer && b->groups[i]->merged < 0 && reads(b->groups[i], old, &apart))
+            nd__order_after(b, writer, i);
+    return true;
+}
+
+/* A buffer of its own for a sink's value, which goes to its place at the end. */
+static void detour(nd__block *b, nd__sink *sink)
+{
+    sink->source = nd__new_buffer(b, sink->value->dtype, nd__elements(&sink->value->shape), sink->value->name);
+}
+
+/* After grouping: every sink is written by its group in place, or copied at the end. */
+static void settle_sinks(nd__block *b)
+{
+    for (int i = 0; i < b->sink_count && !b->failed; i++) {
+        nd__sink *sink = &b->sinks[i];
+        const nd_value *v = past_names(sink->value);
+        const bool is_ours = is_computed(b, v);
+        nd__spot spot;
+        if (is_ours && !nd__spot_of(b, v, &spot)) {
+            nd__group *writer = nd__group_of(b, b->home[v->node->number]);
+            if (sink->old && !order_before_write(b, writer, sink->old))
+                detour(b, sink);
+            set_spot(b, v, sink->source.buffer >= 0 ? sink->source : sink->spot);
+        } else if (is_ours) { /* written for an earlier sink */
+            sink->source = spot;
+        } else {
+            nd__group *writer = nd__copy_group(b, v);
+            if (!writer)
+                return;
+            if (sink->old && !order_before_write(b, writer, sink->old))
+                detour(b, sink);
+            writer->sink = sink->source.buffer >= 0 ? sink->source : sink->spot;
+        }
+    }
+}
+
+/* -- order -----------------------------------------------------------------------------------------------------------
+ */
+
+/* Every value that something needs in memory gets a place there. */
+static void place_values(nd__block *b)
+{
+    for (int i = 0; i < b->m->node_count && !b->failed; i++) {
+        const nd__node *n = b->m->nodes[i];
+        if (!b->need[i] || b->home[i] < 0 || !(b->in_memory[i] || b->copied[i]))
+            continue;
+        for (int r = 0; r < n->result_count; r++) {
+            const nd_value *v = &n->results[r];
+            nd__spot spot;
+            if (!nd__spot_of(b, v, &spot))
+                set_spot(b, v, nd__new_buffer(b, v->dtype, nd__elements(&v->shape), v->name));
+        }
+    }
+}
+
+static bool lower(nd__block *b, const nd__group *g, nd__steps *steps)
+{
+    switch (g->kind) {
+    case ND__G_MAP:
+        return nd__lower_map(b, g, steps);
+    case ND__G_ROWS:
+        return nd__lower_rows(b, g, steps);
+    case ND__G_COLUMNS:
+        return nd__lower_columns(b, g, steps);
+    case ND__G_PRODUCT:
+        return nd__lower_product(b, g, steps);
+    case ND__G_ARG:
+        return nd__lower_arg(b, g, steps);
+    case ND__G_MOVE:
+        return nd__lower_move(b, g, steps);
+    case ND__G_SCATTER:
+        return nd__lower_scatter(b, g, steps);
+    case ND__G_CONTROL:
+        return nd__lower_control(b, g, steps);
+    }
+    return false;
+}
+
+static bool ready(nd__block *b, const nd__group *g)
+{
+    for (int i = 0; i < g->after_count; i++)
+        if (!nd__group_of(b, g->after[i])->done)
+            return false;
+    return true;
+}
+
+/* The groups in order of creation, each as soon as those before it are done. */
+static bool lower_groups(nd__block *b, nd__steps *steps)
+{
+    int left = 0;
+    for (int i = 0; i < b->group_count; i++)
+        left += b->groups[i]->merged < 0;
+    for (bool moved = true; left > 0 && moved;) {
+        moved = false;
+        for (int i = 0; i < b->group_count; i++) {
+            nd__group *g = b->groups[i];
+            if (g->merged >= 0 || g->done || !ready(b, g))
+                continue;
+            if (!lower(b, g, steps) || b->failed || b->m->status != ND_OK)
+                return nd__block_failed(b);
+            g->done = moved = true;
+            left--;
+            break;
+        }
+    }
+    if (left == 0)
+        return true;
+    nd__fail(b->m, ND_ERR_INTERNAL, "", "schedule: %d groups of nodes wait for each other", left);
+    return nd__block_failed(b);
+}
+
+static bool copy_sinks(nd__block *b, nd__steps *steps)
+{
+    for (int i = 0; i < b->sink_count; i++) {
+        const nd__sink *sink = &b->sinks[i];
+        if (sink->source.buffer >= 0 && !nd__copy_spot(b, sink->value, sink->source, sink->spot, steps))
+            return false;
+    }
+    return true;
+}
+
+bool nd__schedule_block(const nd__block *like, const nd_function *f, const nd__spot *inputs, const nd__spot *variables,
+                        nd__sink *sinks, int sink_count, nd__steps *steps)
+{
+    nd__block b = {.m = like->m,
+                   .plan = like->plan,
+                   .target = like->target,
+                   .arena = like->arena,
+                   .depth = like->depth,
+                   .sinks = sinks,
+                   .sink_count = sink_count};
+    if (!allocate(&b))
+        return false;
+    for (int i = 0; i < f->input_count; i++)
+        set_spot(&b, f->inputs[i], inputs[i]);
+    for (int i = 0; i < b.m->variable_count && variables; i++)
+        set_spot(&b, b.m->variables[i]->read, variables[i]);
+    for (int i = 0; i < sink_count; i++)
+        sinks[i].source.buffer = -1;
+    mark_needed(&b);
+    place_constants(&b);
+    mark_sinks(&b);
+    if (b.failed || !nd__group_nodes(&b))
+        return nd__block_failed(&b);
+    settle_sinks(&b);
+    place_values(&b);
+    return !b.failed && b.m->status == ND_OK && lower_groups(&b, steps) && copy_sinks(&b, steps);
+}

@@ -1,0 +1,143 @@
+/* A block: the nodes of one function (an entry point or a body) while they are scheduled: grouped into kernels
+ * (group.c), ordered and written into the plan (block.c), each group by the file of its kind. */
+#ifndef NADIR_SCHEDULE_BLOCK_H
+#define NADIR_SCHEDULE_BLOCK_H
+
+#include "compiler/schedule/expr.h"
+
+typedef enum nd__group_kind {
+    ND__G_MAP,     /* elementwise over the domain */
+    ND__G_ROWS,    /* the same with reductions along the last axis; values of one element a row may take part */
+    ND__G_COLUMNS, /* a reduction that keeps the last axis, and elementwise on its result */
+    ND__G_PRODUCT, /* a matmul and elementwise on its result */
+    ND__G_ARG,     /* argmax, argmin */
+    ND__G_MOVE,    /* concat, pad */
+    ND__G_SCATTER, /* scatter_add */
+    ND__G_CONTROL, /* apply, cond, scan */
+} nd__group_kind;
+
+/* A value that a kernel reads, and at which index of its domain; `memory`: it only has to lie in memory. */
+typedef struct nd__use {
+    const nd_value *value;
+    nd__index index;
+    bool memory;
+} nd__use;
+
+typedef struct nd__uses {
+    nd__use *items;
+    int count, room;
+} nd__uses;
+
+typedef struct nd__group {
+    nd__group_kind kind;
+    int number;
+    int rank;
+    int64_t size[ND_MAX_RANK]; /* MAP, ROWS: the shape of what is elementwise; else the anchor's result */
+    const nd__node *anchor;    /* all but MAP and ROWS */
+    const nd_value *copy;      /* MAP: a view, made elements of their own: of the view `anchor`, or at `sink` */
+    nd__spot sink;
+    int *members; /* numbers of the nodes computed here, ascending; the anchor included */
+    int member_count, member_room;
+    int *after; /* groups that have to come before */
+    int after_count, after_room;
+    nd__uses uses; /* of values that are computed elsewhere */
+    int visited;   /* stamp of the search for cycles */
+    int merged;    /* the group that took this one over; -1: none */
+    bool done;     /* its steps are in the plan */
+} nd__group;
+
+/* Where a value has to be in the end. */
+typedef struct nd__sink {
+    const nd_value *value;
+    nd__spot spot;
+    const nd_value
+        *old;        /* the leaf that reads the memory being overwritten, all reads of which come first; NULL: none */
+    nd__spot source; /* where to copy it from at the end; buffer -1: its group writes it in place */
+} nd__sink;
+
+typedef struct nd__block {
+    nd_module *m;
+    nd__plan *plan;
+    const nd__target *target;
+    nd__arena *arena;  /* scratch, for the whole schedule */
+    int depth;         /* loops around it */
+    bool *need;        /* by node: the sinks need it */
+    bool *in_memory;   /* by node: something needs its results in memory */
+    bool *copied;      /* by node: a view that no strides can express, copied by a group of its own */
+    int *home;         /* by node: the group that computes it; -1: a leaf, a view, or computed wherever it is used */
+    int *virtual_cost; /* by node: operations that computing it where it is used takes; 0: it is not */
+    nd__spot **spots;  /* by node, by result: where it lies; NULL: nowhere */
+    nd__group **groups;
+    int group_count, group_room;
+    nd__sink *sinks;
+    int sink_count;
+    int stamp;
+    bool failed; /* memory ran out, or the module has the error */
+} nd__block;
+
+/* Schedules what the sinks need into `steps`. The inputs of f and the variables lie at `inputs` and `variables` (by
+ * number; NULL for a body, which reads none). `like` gives module, plan, target, arena and depth. False: memory ran
+ * out, or the module has the error. */
+bool nd__schedule_block(const nd__block *like, const nd_function *f, const nd__spot *inputs, const nd__spot *variables,
+                        nd__sink *sinks, int sink_count, nd__steps *steps);
+
+static inline bool nd__is_view(const nd__node *n)
+{
+    return (nd__ops[n->op].traits & ND__VIEW) || n->op == ND__OP_stop_gradient;
+}
+
+/* Where a value lies, if it lies in memory. */
+bool nd__spot_of(const nd__block *b, const nd_value *v, nd__spot *spot);
+/* A new buffer in the arena, and the spot at its start. */
+nd__spot nd__new_buffer(nd__block *b, nd_dtype dtype, int64_t elems, const char *name);
+/* Memory ran out, unless the module has an error already; false. */
+bool nd__block_failed(nd__block *b);
+
+/* -- grouping (group.c) -----------------------------------------------------------------------------------------------
+ */
+
+/* Gives every needed node its group. */
+bool nd__group_nodes(nd__block *b);
+/* The group that a group has become part of. */
+nd__group *nd__group_of(nd__block *b, int number);
+/* A group that copies what v shows, in v's order. */
+nd__group *nd__copy_group(nd__block *b, const nd_value *v);
+/* Before grouping: lets what a view shows lie in memory; a reshape on the way that no strides can express becomes a
+ * copy. */
+void nd__need_memory(nd__block *b, const nd_value *v);
+void nd__order_after(nd__block *b, nd__group *g, int before);
+/* Whether the group needs, through others, that `on` came before (or is it). */
+bool nd__depends(nd__block *b, int group, int on);
+/* A use of a value at the very point of the domain. */
+bool nd__aligned(const nd__use *u);
+
+/* -- kernels of one kind of group each; every one appends its steps. False: memory ran out, or the module has the
+ * error. */
+
+bool nd__lower_map(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_columns(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_arg(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_move(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_scatter(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_control(nd__block *b, const nd__group *g, nd__steps *steps);
+
+/* -- spaces and steps (space.c) ---------------------------------------------------------------------------------------
+ */
+
+void nd__space_begin(nd__space *s, nd__block *b, const nd__group *g, int rank, const int64_t *size);
+/* The domain of a search or sum along one axis of `in`: the others, then that one. */
+void nd__space_begin_reduced(nd__space *s, nd__block *b, const nd__group *g, const nd_shape *in, int reduced);
+/* The first n axes of the domain as bits, without those of size 1. */
+unsigned nd__axes_of(const nd__space *s, int n);
+nd__step *nd__new_step(nd__block *b, nd__steps *steps, nd__step_kind kind);
+/* Appends a copy of the value's elements from one place to another. */
+bool nd__copy_spot(nd__block *b, const nd_value *v, nd__spot from, nd__spot to, nd__steps *steps);
+/* Appends the copy of a view of `base`, which lies at `from`, into row-major memory of its own (transpose.c). */
+bool nd__copy_view(nd__block *b, const nd_value *base, nd__spot from, int64_t offset, int rank, const int64_t *size,
+                   const int64_t *stride, nd__spot *to, nd__steps *steps);
+/* What a group computes, for people: `"hidden" matmul+add+select`. */
+const char *nd__label(nd__block *b, const nd__group *g);
+
+#endif

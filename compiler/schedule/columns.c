@@ -1,0 +1,149 @@
+/* Columns: a reduction along an axis that is not the last one, and what is elementwise on its result. Columns lie in
+ * the lanes, a few registers side by side; each is a chain, longer than 64 in blocks whose sums are added in order. */
+#include "compiler/schedule/emit.h"
+
+enum {
+    CHAIN = 64,
+    SIDE_BY_SIDE = 4, /* registers of columns */
+};
+
+typedef struct columns {
+    nd__space s;
+    nd__emit e;
+    const nd__node *node;
+    int axis; /* the reduced one */
+    int operand, given;
+    int64_t length;
+} columns;
+
+static nd__kop kop_of(const nd__node *n)
+{
+    return n->op == ND__OP_sum ? ND__K_add : n->op == ND__OP_reduce_max ? ND__K_max : ND__K_min;
+}
+
+/* The point in register q of a tile of columns from `at` on, `last` lanes of whose last register exist. */
+static void at_register(columns *c, nd__kaffine at, int q, int registers, int last)
+{
+    if (c->e.lane_axis < 0)
+        return;
+    c->e.coord[c->e.lane_axis] = nd__k_sum(at, nd__k_at(q * c->e.lanes));
+    c->e.count = q == registers - 1 ? last : c->e.lanes;
+}
+
+/* One chain of a tile: elements lo to below hi of each column are joined to acc[]. */
+static void chain(columns *c, nd__kaffine at, int registers, int last, nd__kaffine lo, nd__kaffine hi, nd__kval *acc)
+{
+    nd__emit *e = &c->e;
+    nd__kval carried[SIDE_BY_SIDE];
+    nd__kval *outside = nd__memo_keep(e);
+    int32_t i = nd__k_for(&e->b, lo, hi, 1, registers, acc, carried);
+    e->coord[c->axis] = nd__k_plus(nd__k_at(0), i, 1);
+    e->open |= 1u << c->axis;
+    unsigned open = e->open;
+    if (e->lane_axis >= 0)
+        e->open &= ~(1u << e->lane_axis);
+    nd__hoist(e, 0);
+    e->open = open;
+    nd__kval *kept = nd__memo_keep(e);
+    for (int q = 0; q < registers; q++) {
+        at_register(c, at, q, registers, last);
+        nd__memo_restore(e, kept);
+        carried[q] = nd__k_op2(&e->b, kop_of(c->node), carried[q], nd__emit_wide(e, c->operand));
+    }
+    nd__k_end_for(&e->b, carried, acc);
+    e->open &= ~(1u << c->axis);
+    nd__memo_restore(e, outside);
+}
+
+/* A tile of columns: reduced, then what follows. */
+static void tile(columns *c, nd__kaffine at, int registers, int last)
+{
+    nd__emit *e = &c->e;
+    nd__kval total[SIDE_BY_SIDE], carried[SIDE_BY_SIDE], sum[SIDE_BY_SIDE];
+    nd__kval start = nd__reduction_start(&e->b, c->node, e->lanes);
+    const int64_t blocks = c->length > CHAIN ? c->length / CHAIN : 0;
+    for (int q = 0; q < registers; q++)
+        total[q] = sum[q] = start;
+    if (blocks > 0) {
+        int32_t i = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks * CHAIN), CHAIN, registers, total, carried);
+        nd__kaffine lo = nd__k_plus(nd__k_at(0), i, 1);
+        chain(c, at, registers, last, lo, nd__k_sum(lo, nd__k_at(CHAIN)), sum);
+        for (int q = 0; q < registers; q++)
+            carried[q] = nd__k_op2(&e->b, kop_of(c->node), carried[q], sum[q]);
+        nd__k_end_for(&e->b, carried, total);
+        for (int q = 0; q < registers; q++)
+            sum[q] = start;
+    }
+    if (blocks * CHAIN < c->length)
+        chain(c, at, registers, last, nd__k_at(blocks * CHAIN), nd__k_at(c->length), sum);
+    nd__kval *kept = nd__memo_keep(e);
+    for (int q = 0; q < registers; q++) {
+        if (blocks == 0)
+            total[q] = sum[q];
+        else if (blocks * CHAIN < c->length)
+            total[q] = nd__k_op2(&e->b, kop_of(c->node), total[q], sum[q]);
+        at_register(c, at, q, registers, last);
+        nd__memo_restore(e, kept);
+        e->memo[c->given] = nd__reduction_end(&e->b, c->node, total[q]);
+        nd__emit_outputs(e, 0);
+    }
+    nd__memo_restore(e, kept);
+}
+
+static void over_columns(columns *c, int axis)
+{
+    nd__emit *e = &c->e;
+    if (axis == e->lane_axis)
+        axis++;
+    nd__hoist(e, 0);
+    if (axis < c->axis) {
+        nd__kval *kept = nd__memo_keep(e);
+        nd__open_axis(e, axis, 0, c->s.size[axis], 1);
+        over_columns(c, axis + 1);
+        nd__close_axis(e, axis);
+        nd__memo_restore(e, kept);
+        return;
+    }
+    if (e->lane_axis < 0) {
+        tile(c, nd__k_at(0), 1, 1);
+        return;
+    }
+    const int64_t size = c->s.size[e->lane_axis], wide = SIDE_BY_SIDE * (int64_t)e->lanes, full = size - size % wide;
+    nd__kval *kept = nd__memo_keep(e);
+    e->open |= 1u << e->lane_axis;
+    if (full > 0) {
+        int32_t j = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), wide, 0, NULL, NULL);
+        tile(c, nd__k_plus(nd__k_at(0), j, 1), SIDE_BY_SIDE, e->lanes);
+        nd__k_end_for(&e->b, NULL, NULL);
+        nd__memo_restore(e, kept);
+    }
+    if (full < size) {
+        int registers = (int)((size - full + e->lanes - 1) / e->lanes);
+        tile(c, nd__k_at(full), registers, (int)(size - full) - (registers - 1) * e->lanes);
+        nd__memo_restore(e, kept);
+    }
+    e->open &= ~(1u << e->lane_axis);
+}
+
+bool nd__lower_columns(nd__block *b, const nd__group *g, nd__steps *steps)
+{
+    const nd__node *n = g->anchor;
+    const nd_shape *in = &n->inputs[0]->shape;
+    const int reduced = (int)nd__get_ints(n, ND__A_axes)[0];
+    columns c = {.node = n, .axis = g->rank, .length = in->dims[reduced]};
+    if (nd__elements(&n->results[0].shape) == 0)
+        return true;
+    nd__space_begin_reduced(&c.s, b, g, in, reduced);
+    nd__index at = nd__reduced_index(in->rank, reduced);
+    c.operand = nd__resolve(&c.s, n->inputs[0], &at);
+    c.given = nd__expr_given(&c.s, &n->results[0], nd__axes_of(&c.s, g->rank));
+    nd__know(&c.s, &n->results[0], c.given);
+    nd__add_outputs(&c.s);
+    c.axis -= nd__collapse(&c.s, 0, g->rank - 1);
+    c.e = nd__emit_begin(&c.s, "columns");
+    c.e.lane_axis = nd__lane_axis(&c.s, 0, c.axis - 1);
+    c.e.lanes = c.e.count = c.e.lane_axis < 0 ? 1 : nd__register_lanes(&c.s);
+    if (!c.s.failed)
+        over_columns(&c, 0);
+    return nd__emit_end(&c.e, nd__elements(in), steps);
+}

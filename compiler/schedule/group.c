@@ -1,0 +1,534 @@
+/* Grouping: which nodes become one kernel.
+ *
+ * The nodes are met in order. An elementwise node joins the group that computes its operands, if it reads them at the
+ * very point that it computes and no cycle between groups arises; else it opens a group. Maps over the same domain that
+ * it joins become one. A reduction over the last axis turns a map into rows; a product, and a reduction that keeps the
+ * last axis, open groups that elementwise nodes may follow into. Cheap nodes over leaves are computed wherever they are
+ * used. */
+#include "compiler/schedule/block.h"
+
+#include <string.h>
+
+enum {
+    VIRTUAL_COST = 4, /* operations that computing a value again may take at most */
+    MADE_OF_CONSTANTS = 1000,
+};
+
+/* users of node i: items[first[i]] up to items[first[i + 1]] */
+typedef struct use_lists {
+    int *first, *items;
+} use_lists;
+
+/* One element from operands at points of the same index space: what can be computed inside any kernel. */
+static bool is_pointwise(const nd__node *n)
+{
+    return ((nd__ops[n->op].traits & ND__ELEMENTWISE) && n->op != ND__OP_stop_gradient) || n->op == ND__OP_gather ||
+           n->op == ND__OP_random_bits;
+}
+
+static bool is_generator(const nd__block *b, const nd__node *n)
+{
+    return (nd__ops[n->op].traits & ND__GENERATOR) && !b->spots[n->number];
+}
+
+static bool memory_only(const nd__node *n)
+{
+    return n->op == ND__OP_matmul || (nd__ops[n->op].traits & ND__CONTROL);
+}
+
+nd__group *nd__group_of(nd__block *b, int number)
+{
+    nd__group *g = b->groups[number];
+    while (g->merged >= 0)
+        g = b->groups[g->merged];
+    return g;
+}
+
+/* The group that computes a node's results; NULL: none. */
+static nd__group *home_of(nd__block *b, const nd__node *n)
+{
+    return b->home[n->number] < 0 ? NULL : nd__group_of(b, b->home[n->number]);
+}
+
+/* -- uses -----------------------------------------------------------------------------------------------------------
+ */
+
+static void use_value(nd__block *b, nd__uses *u, const nd_value *v, const nd__index *given);
+
+static void add_use(nd__block *b, nd__uses *u, const nd_value *v, const nd__index *index, bool memory)
+{
+    if (!nd__arena_grow(b->arena, &u->items, &u->room, u->count + 1, sizeof *u->items)) {
+        b->failed = true;
+        return;
+    }
+    u->items[u->count++] = (nd__use){v, *index, memory};
+}
+
+static void use_memory(nd__block *b, nd__uses *u, const nd_value *v)
+{
+    const nd_value *base;
+    int64_t offset, strides[ND_MAX_RANK];
+    nd__index none = {0};
+    if (nd__view(b, v, &base, &offset, strides))
+        add_use(b, u, base, &none, true);
+    else
+        nd__fail(b->m, ND_ERR_INTERNAL, v->node->place, "schedule: %%%d needs a copy", v->node->number);
+}
+
+/* What computing a node's operands at an index (of pointwise nodes) reads, through views and through what is computed
+ * where it is used. */
+static void use_operands(nd__block *b, nd__uses *u, const nd__node *n, const nd__index *index)
+{
+    if (n->op == ND__OP_gather) {
+        use_memory(b, u, n->inputs[0]);
+        use_value(b, u, n->inputs[1], index);
+    } else if (n->op == ND__OP_random_bits) {
+        nd__index word = {0};
+        use_value(b, u, n->inputs[0], &word);
+        word.at[0] = nd__lin_const(1);
+        use_value(b, u, n->inputs[0], &word);
+    } else if (nd__ops[n->op].traits & ND__ELEMENTWISE) {
+        for (int i = 0; i < n->input_count; i++)
+            use_value(b, u, n->inputs[i], index);
+    } else if (memory_only(n)) {
+        for (int i = 0; i < n->input_count; i++)
+            use_memory(b, u, n->inputs[i]);
+    } else { /* kernels over their operands' own index spaces */
+        for (int i = 0; i < n->input_count; i++) {
+            nd__index own = nd__identity(n->inputs[i]->shape.rank);
+            use_value(b, u, n->inputs[i], &own);
+        }
+    }
+}
+
+static void use_value(nd__block *b, nd__uses *u, const nd_value *v, const nd__index *given)
+{
+    nd__index index = *given;
+    v = nd__through_views(v, &index);
+    const nd__node *n = v->node;
+    if (nd__is_view(n))
+        use_memory(b, u, v);
+    else if (is_generator(b, n) && !b->in_memory[n->number])
+        return;
+    else if (b->home[n->number] < 0 && b->virtual_cost[n->number] > 0)
+        use_operands(b, u, n, &index);
+    else
+        add_use(b, u, v, &index, false);
+}
+
+/* The axes of the value are the first of the domain's; those of size 1 stay at 0. */
+bool nd__aligned(const nd__use *u)
+{
+    const nd_shape *shape = &u->value->shape;
+    for (int d = 0; d < shape->rank && !u->memory; d++)
+        if (shape->dims[d] != 1 && !nd__lin_is_axis(&u->index.at[d], d))
+            return false;
+    return !u->memory;
+}
+
+/* -- groups ----------------------------------------------------------------------------------------------------------
+ */
+
+static nd__group *new_group(nd__block *b, nd__group_kind kind, const nd_shape *domain)
+{
+    nd__group *g = nd__arena_alloc(b->arena, 1, sizeof *g);
+    if (!g || !nd__arena_grow(b->arena, &b->groups, &b->group_room, b->group_count + 1, sizeof(nd__group *))) {
+        b->failed = true;
+        return NULL;
+    }
+    *g = (nd__group){.kind = kind, .number = b->group_count, .rank = domain->rank, .merged = -1};
+    memcpy(g->size, domain->dims, (size_t)domain->rank * sizeof *g->size);
+    b->groups[b->group_count++] = g;
+    return g;
+}
+
+static void add_member(nd__block *b, nd__group *g, const nd__node *n)
+{
+    if (!nd__arena_grow(b->arena, &g->members, &g->member_room, g->member_count + 1, sizeof *g->members)) {
+        b->failed = true;
+        return;
+    }
+    int i = g->member_count++;
+    for (; i > 0 && g->members[i - 1] > n->number; i--)
+        g->members[i] = g->members[i - 1];
+    g->members[i] = n->number;
+    b->home[n->number] = g->number;
+}
+
+void nd__order_after(nd__block *b, nd__group *g, int before)
+{
+    before = nd__group_of(b, before)->number;
+    if (g->number == before)
+        return;
+    for (int i = 0; i < g->after_count; i++)
+        if (g->after[i] == before)
+            return;
+    if (!nd__arena_grow(b->arena, &g->after, &g->after_room, g->after_count + 1, sizeof *g->after)) {
+        b->failed = true;
+        return;
+    }
+    g->after[g->after_count++] = before;
+}
+
+static bool search(nd__block *b, nd__group *g, int target)
+{
+    if (g->number == target)
+        return true;
+    if (g->visited == b->stamp)
+        return false;
+    g->visited = b->stamp;
+    for (int i = 0; i < g->after_count; i++)
+        if (search(b, nd__group_of(b, g->after[i]), target))
+            return true;
+    return false;
+}
+
+bool nd__depends(nd__block *b, int group, int on)
+{
+    b->stamp++;
+    return search(b, nd__group_of(b, group), nd__group_of(b, on)->number);
+}
+
+/* Takes note of what a group reads: values of other groups go to memory and come first. */
+static void connect(nd__block *b, nd__group *g, const nd__uses *u)
+{
+    for (int i = 0; i < u->count; i++) {
+        const nd__use *use = &u->items[i];
+        nd__group *home = home_of(b, use->value->node);
+        if (home == g)
+            continue;
+        add_use(b, &g->uses, use->value, &use->index, use->memory);
+        if (home) {
+            b->in_memory[use->value->node->number] = true;
+            nd__order_after(b, g, home->number);
+        }
+    }
+}
+
+/* Makes `from` a part of `g`: what one of them computes is no longer read from memory by the other. */
+static void merge(nd__block *b, nd__group *g, nd__group *from)
+{
+    from->merged = g->number;
+    for (int i = 0; i < from->member_count; i++)
+        add_member(b, g, b->m->nodes[from->members[i]]);
+    for (int i = 0; i < from->after_count; i++)
+        nd__order_after(b, g, from->after[i]);
+    for (int i = 0; i < from->uses.count; i++)
+        add_use(b, &g->uses, from->uses.items[i].value, &from->uses.items[i].index, from->uses.items[i].memory);
+}
+
+/* Whether a group other than the two lies on a way from one to the other: then they cannot be one. */
+static bool lies_between(nd__block *b, const nd__group *one, const nd__group *other)
+{
+    for (int i = 0; i < one->after_count; i++) {
+        int after = nd__group_of(b, one->after[i])->number;
+        if (after != other->number && nd__depends(b, after, other->number))
+            return true;
+    }
+    return false;
+}
+
+static bool shape_is(const nd_shape *shape, int rank, const int64_t *size)
+{
+    return shape->rank == rank && memcmp(shape->dims, size, (size_t)rank * sizeof *size) == 0;
+}
+
+/* Whether a pointwise result of that shape can be computed in the group: the whole domain, or in rows one element a
+ * row. */
+static bool shape_fits(const nd__group *g, const nd_shape *shape)
+{
+    if (shape_is(shape, g->rank, g->size))
+        return g->kind == ND__G_MAP || g->kind == ND__G_ROWS || g->kind == ND__G_COLUMNS || g->kind == ND__G_PRODUCT;
+    if (g->kind != ND__G_ROWS)
+        return false;
+    nd_shape row = *shape;
+    if (row.rank == g->rank && row.dims[row.rank - 1] == 1)
+        row.rank--;
+    return shape_is(&row, g->rank - 1, g->size);
+}
+
+static bool fits(nd__block *b, const nd__group *g, const nd__uses *u, const nd_shape *shape, bool reduces)
+{
+    if (g->copy)
+        return false;
+    if (reduces && ((g->kind != ND__G_MAP && g->kind != ND__G_ROWS) || !shape_is(shape, g->rank, g->size)))
+        return false;
+    if (!reduces && !shape_fits(g, shape))
+        return false;
+    for (int k = 0; k < u->count; k++) {
+        nd__group *other = home_of(b, u->items[k].value->node);
+        if (other == g ? !nd__aligned(&u->items[k]) : other && nd__depends(b, other->number, g->number))
+            return false;
+    }
+    return true;
+}
+
+/* The last group that a node with these uses can join; `reduces`: as a reduction of rows over operand shape `shape`. */
+static nd__group *joinable(nd__block *b, const nd__uses *u, const nd_shape *shape, bool reduces)
+{
+    nd__group *best = NULL;
+    for (int i = 0; i < u->count; i++) {
+        nd__group *g = home_of(b, u->items[i].value->node);
+        if (g && (!best || g->number > best->number) && fits(b, g, u, shape, reduces))
+            best = g;
+    }
+    return best;
+}
+
+/* Makes the other maps over g's domain from which the uses come parts of g. */
+static void merge_maps(nd__block *b, nd__group *g, const nd__uses *u)
+{
+    for (int i = 0; i < u->count; i++) {
+        nd__group *from = home_of(b, u->items[i].value->node);
+        nd_shape domain = nd_shape_of((size_t)g->rank, g->size);
+        if (from && from != g && from->kind == ND__G_MAP && !from->copy && shape_is(&domain, from->rank, from->size) &&
+            nd__aligned(&u->items[i]) && !lies_between(b, g, from) && !lies_between(b, from, g))
+            merge(b, g, from);
+    }
+}
+
+/* Lets a map that only `n` reads be computed inside n's kernel, at whatever index n reads it. */
+static void absorb_producers(nd__block *b, nd__group *g, const nd__node *n, const nd__uses *u, const use_lists *users)
+{
+    for (int i = 0; i < u->count; i++) {
+        nd__group *from = home_of(b, u->items[i].value->node);
+        if (!from || from == g || from->kind != ND__G_MAP || from->copy || u->items[i].memory)
+            continue;
+        bool only = true;
+        for (int k = 0; only && k < from->member_count; k++) {
+            int member = from->members[k];
+            only = !b->in_memory[member];
+            for (int j = users->first[member]; only && j < users->first[member + 1]; j++)
+                only = users->items[j] == n->number || home_of(b, b->m->nodes[users->items[j]]) == from;
+        }
+        if (only)
+            merge(b, g, from);
+    }
+}
+
+/* -- nodes -----------------------------------------------------------------------------------------------------------
+ */
+
+/* What computing a pointwise node wherever it is used costs; 0: it is worth a place of its own. */
+static int cost_where_used(nd__block *b, const nd__node *n)
+{
+    int cost = 1;
+    bool constant = n->op != ND__OP_random_bits;
+    if (b->in_memory[n->number] || n->op == ND__OP_gather)
+        return 0;
+    for (int i = 0; i < n->input_count; i++) {
+        nd__index index = nd__identity(n->results[0].shape.rank);
+        const nd_value *v = nd__through_views(n->inputs[i], &index);
+        int number = v->node->number;
+        if (is_generator(b, v->node) && !b->in_memory[number])
+            continue;
+        constant = constant && b->virtual_cost[number] == MADE_OF_CONSTANTS;
+        if (b->home[number] >= 0 || nd__is_view(v->node))
+            return 0;
+        if (is_pointwise(v->node))
+            cost += b->virtual_cost[number] == MADE_OF_CONSTANTS ? 0 : b->virtual_cost[number];
+    }
+    if (constant)
+        return MADE_OF_CONSTANTS;
+    return (nd__ops[n->op].traits & ND__COSTLY) || n->op == ND__OP_random_bits || cost > VIRTUAL_COST ? 0 : cost;
+}
+
+static void group_pointwise(nd__block *b, const nd__node *n)
+{
+    b->virtual_cost[n->number] = cost_where_used(b, n);
+    if (b->virtual_cost[n->number] > 0)
+        return;
+    nd__uses u = {0};
+    nd__index identity = nd__identity(n->results[0].shape.rank);
+    use_operands(b, &u, n, &identity);
+    nd__group *g = joinable(b, &u, &n->results[0].shape, false);
+    if (!g)
+        g = new_group(b, ND__G_MAP, &n->results[0].shape);
+    if (!g)
+        return;
+    add_member(b, g, n);
+    if (shape_is(&n->results[0].shape, g->rank, g->size) && (g->kind == ND__G_MAP || g->kind == ND__G_ROWS))
+        merge_maps(b, g, &u);
+    connect(b, g, &u);
+}
+
+static void group_reduction(nd__block *b, const nd__node *n, const use_lists *users)
+{
+    const nd_shape *in = &n->inputs[0]->shape;
+    const nd__attr *axes = nd__get(n, ND__A_axes);
+    bool rows = axes->ints[0] == in->rank - 1;
+    nd__uses u = {0};
+    use_operands(b, &u, n, NULL);
+    nd__group *g = rows ? joinable(b, &u, in, true) : NULL;
+    if (!g)
+        g = new_group(b, rows ? ND__G_ROWS : ND__G_COLUMNS, rows ? in : &n->results[0].shape);
+    if (!g)
+        return;
+    if (rows)
+        g->kind = ND__G_ROWS;
+    else
+        g->anchor = n;
+    add_member(b, g, n);
+    if (rows)
+        merge_maps(b, g, &u);
+    else
+        absorb_producers(b, g, n, &u, users);
+    connect(b, g, &u);
+}
+
+static void group_anchor(nd__block *b, const nd__node *n, nd__group_kind kind, const use_lists *users)
+{
+    nd_shape domain = n->result_count > 0 ? n->results[0].shape : ND_SCALAR;
+    nd__group *g = new_group(b, kind, &domain);
+    if (!g)
+        return;
+    nd__uses u = {0};
+    g->anchor = n;
+    use_operands(b, &u, n, NULL);
+    add_member(b, g, n);
+    if (kind != ND__G_PRODUCT)
+        b->in_memory[n->number] = true;
+    if (!memory_only(n))
+        absorb_producers(b, g, n, &u, users);
+    connect(b, g, &u);
+}
+
+/* A generator that has to lie in memory is a kernel of its own. */
+static void group_generator(nd__block *b, const nd__node *n)
+{
+    nd__group *g = new_group(b, ND__G_MAP, &n->results[0].shape);
+    if (g)
+        add_member(b, g, n);
+}
+
+nd__group *nd__copy_group(nd__block *b, const nd_value *v)
+{
+    nd__group *g = new_group(b, ND__G_MAP, &v->shape);
+    nd__uses u = {0};
+    nd__index identity = nd__identity(v->shape.rank);
+    if (!g)
+        return NULL;
+    g->copy = v;
+    use_value(b, &u, v, &identity);
+    connect(b, g, &u);
+    return g;
+}
+
+/* A reshape of elements that no strides can show in their order: they are copied into it. */
+static void group_copied(nd__block *b, const nd__node *n)
+{
+    nd__group *g = nd__copy_group(b, n->inputs[0]);
+    if (!g)
+        return;
+    g->anchor = n;
+    b->home[n->number] = g->number;
+}
+
+/* -- what has to lie in memory
+ * ----------------------------------------------------------------------------------------- */
+
+void nd__need_memory(nd__block *b, const nd_value *v)
+{
+    const nd_value *base;
+    int64_t offset, strides[ND_MAX_RANK];
+    while (!nd__view(b, v, &base, &offset, strides)) {
+        const nd_value *x = v;
+        while (!nd__view(b, x->node->inputs[0], &base, &offset, strides))
+            x = x->node->inputs[0];
+        b->copied[x->node->number] = true;
+        /* What it shows is read by the copy as by any elementwise node. */
+        nd__index index = nd__identity(x->node->inputs[0]->shape.rank);
+        const nd_value *seen = nd__through_views(x->node->inputs[0], &index);
+        if (nd__is_view(seen->node))
+            nd__need_memory(b, seen);
+    }
+    b->in_memory[base->node->number] = true;
+}
+
+static void mark_memory(nd__block *b)
+{
+    for (int i = b->m->node_count - 1; i >= 0; i--) {
+        const nd__node *n = b->m->nodes[i];
+        if (!b->need[i] || nd__is_view(n))
+            continue;
+        for (int k = 0; k < n->input_count; k++) {
+            const nd_value *v = n->inputs[k];
+            nd__index index = nd__identity(v->shape.rank);
+            const nd_value *seen = nd__through_views(v, &index);
+            if (memory_only(n) || (n->op == ND__OP_gather && k == 0))
+                nd__need_memory(b, v);
+            else if (nd__is_view(seen->node))
+                nd__need_memory(b, seen);
+        }
+    }
+}
+
+/* For each node, the nodes that use its results through any views. */
+static bool find_users(nd__block *b, use_lists *users)
+{
+    int n = b->m->node_count, total = 0;
+    users->first = nd__arena_alloc(b->arena, (size_t)n + 2, sizeof *users->first);
+    if (!users->first)
+        return nd__block_failed(b);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < n; i++) {
+            const nd__node *node = b->m->nodes[i];
+            if (!b->need[i] || nd__is_view(node))
+                continue;
+            for (int k = 0; k < node->input_count; k++) {
+                const nd__node *used = node->inputs[k]->node;
+                while (nd__is_view(used))
+                    used = used->inputs[0]->node;
+                if (round == 0) {
+                    users->first[used->number + 2]++;
+                    total++;
+                } else {
+                    users->items[users->first[used->number + 1]++] = i;
+                }
+            }
+        }
+        if (round == 0) {
+            for (int i = 2; i <= n + 1; i++)
+                users->first[i] += users->first[i - 1];
+            users->items = nd__arena_alloc(b->arena, (size_t)total, sizeof *users->items);
+            if (!users->items)
+                return nd__block_failed(b);
+        }
+    }
+    return true;
+}
+
+bool nd__group_nodes(nd__block *b)
+{
+    use_lists users = {0};
+    mark_memory(b);
+    if (!find_users(b, &users))
+        return false;
+    for (int i = 0; i < b->m->node_count && !b->failed; i++) {
+        const nd__node *n = b->m->nodes[i];
+        if (!b->need[i] || b->spots[i])
+            continue;
+        if (nd__is_view(n)) {
+            if (b->copied[i])
+                group_copied(b, n);
+        } else if (nd__ops[n->op].traits & ND__GENERATOR) {
+            if (b->in_memory[i])
+                group_generator(b, n);
+        } else if (is_pointwise(n)) {
+            group_pointwise(b, n);
+        } else if (nd__ops[n->op].traits & ND__REDUCTION) {
+            group_reduction(b, n, &users);
+        } else if (nd__ops[n->op].traits & ND__CONTROL) {
+            group_anchor(b, n, ND__G_CONTROL, &users);
+        } else if (n->op == ND__OP_matmul) {
+            group_anchor(b, n, ND__G_PRODUCT, &users);
+        } else if (n->op == ND__OP_argmax || n->op == ND__OP_argmin) {
+            group_anchor(b, n, ND__G_ARG, &users);
+        } else if (n->op == ND__OP_scatter_add) {
+            group_anchor(b, n, ND__G_SCATTER, &users);
+        } else {
+            group_anchor(b, n, ND__G_MOVE, &users);
+        }
+    }
+    return !b->failed && b->m->status == ND_OK;
+}

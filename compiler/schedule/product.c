@@ -1,0 +1,419 @@
+/* Products: C[m, n] = sum over k of A[m, k] B[k, n], in register tiles, and what is elementwise on C.
+ *
+ * One of the two result axes lies in the lanes: vectors of one operand are loaded along it, elements of the other are
+ * splat. A tile of a few rows by a few vectors is accumulated over all of k in registers, one fma after another for
+ * ascending k; then what follows the product is computed from the tile and stored. Goto and van de Geijn, "Anatomy of
+ * high-performance matrix multiplication", 2008, explain the tile; nothing is packed, since the operands of training
+ * steps fit the second-level cache. The columns are the outer loop, so that a panel of the vector operand stays there.
+ *
+ * A product with the attribute `lanes` is a few long rows instead: k lies in the lanes. */
+#include "compiler/schedule/emit.h"
+
+#include <string.h>
+
+enum { ROW_LANES = 32, BLOCK = 4096, MOST_ROWS = 16, MOST_VECTORS = 4 };
+
+/* An operand as the kernel walks it: element strides along its result axis, k, and the leading axes. */
+typedef struct operand {
+    const nd_value *base;
+    nd__spot spot;
+    int64_t offset, along, inner, lead[ND_MAX_RANK], count;
+    int param;
+} operand;
+
+/* What is decided about a product's shape. */
+typedef struct tiling {
+    int rows, vectors; /* of a tile */
+    double cycles;
+} tiling;
+
+typedef struct product {
+    nd__space s;
+    nd__emit e;
+    const nd__node *node;
+    int rank, row_axis, lane_axis; /* of the result */
+    int64_t depth;                 /* the length of k */
+    operand scalars, vectors;
+    tiling tile;
+    int given;
+} product;
+
+/* -- operands
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static bool find_operand(nd__block *b, const nd__node *n, int which, operand *o)
+{
+    const nd_value *v = n->inputs[which];
+    const int rank = v->shape.rank;
+    const bool turned = nd__get_int(n, which == 0 ? ND__A_trans_a : ND__A_trans_b);
+    int64_t strides[ND_MAX_RANK];
+    if (!nd__view(b, v, &o->base, &o->offset, strides) || !nd__spot_of(b, o->base, &o->spot)) {
+        nd__fail(b->m, ND_ERR_INTERNAL, n->place, "schedule: operand %d of %%%d is not in memory", which, n->number);
+        return false;
+    }
+    o->count = nd__elements(&o->base->shape);
+    const bool first_is_inner = (which == 1) != turned;
+    o->along = strides[first_is_inner ? rank - 1 : rank - 2];
+    o->inner = strides[first_is_inner ? rank - 2 : rank - 1];
+    for (int d = 0; d < rank - 2; d++)
+        o->lead[d] = v->shape.dims[d] == 1 ? 0 : strides[d];
+    return true;
+}
+
+/* A copy of an operand with `along` contiguous: [lead.., k, along]. */
+static bool turn_operand(product *p, operand *o, int64_t along_size, nd__steps *steps)
+{
+    nd__block *b = p->s.block;
+    int64_t size[ND__AXES], stride[ND__AXES], to[ND__AXES];
+    int rank = 0;
+    for (int d = 0; d < p->rank - 2; d++) { /* a matrix repeated along leading axes is copied once */
+        size[rank] = o->lead[d] == 0 ? 1 : p->node->results[0].shape.dims[d];
+        stride[rank++] = o->lead[d];
+    }
+    size[rank] = p->depth;
+    stride[rank++] = o->inner;
+    size[rank] = along_size;
+    stride[rank++] = o->along;
+    nd__spot copy;
+    if (!nd__copy_view(b, o->base, o->spot, o->offset, rank, size, stride, &copy, steps))
+        return false;
+    nd__strides(rank, size, to);
+    for (int d = 0; d < p->rank - 2; d++)
+        o->lead[d] = o->lead[d] == 0 ? 0 : to[d];
+    o->spot = copy;
+    o->offset = 0;
+    o->inner = to[rank - 2];
+    o->along = 1;
+    o->count = 1;
+    for (int d = 0; d < rank; d++)
+        o->count *= size[d];
+    return true;
+}
+
+static void add_operand(product *p, operand *o)
+{
+    o->param = nd__param_of(&p->s, o->spot, o->base->dtype, o->count, ND__K_IN, o->base->name);
+    if (!p->s.failed)
+        p->s.params[o->param].walked = true;
+}
+
+/* -- decisions
+ * --------------------------------------------------------------------------------------------------------- */
+
+static int lanes_of(const product *p)
+{
+    int size = (int)nd_dtype_size(p->node->results[0].dtype);
+    return p->s.block->target->vector_bytes / (size < 4 ? 4 : size);
+}
+
+/* Cycles of one tile for one k, in multiply-adds of a register: as many as there are, at least what the latency of a
+ * chain and the loads of vectors that stream from the second-level cache take. */
+static double tile_step(int rows, int vectors, bool streams)
+{
+    const double latency = 4, cache = 2.3;
+    double cycles = rows * vectors;
+    if (cycles < latency)
+        cycles = latency;
+    if (streams && cycles < cache * vectors)
+        cycles = cache * vectors;
+    return cycles;
+}
+
+/* All tiles of `rows` by `vectors`, those at the edges smaller. */
+static double tiling_cycles(int64_t row_count, int64_t vector_count, int rows, int vectors, int64_t depth, bool streams)
+{
+    const double start = 12, epilogue = 2;
+    double cycles = 0;
+    for (int edge = 0; edge < 4; edge++) {
+        int r = edge & 1 ? (int)(row_count % rows) : rows, v = edge & 2 ? (int)(vector_count % vectors) : vectors;
+        int64_t tiles = (edge & 1 ? 1 : row_count / rows) * (edge & 2 ? 1 : vector_count / vectors);
+        if (r > 0 && v > 0)
+            cycles += (double)tiles * (tile_step(r, v, streams) * (double)depth + start + epilogue * r * v);
+    }
+    return cycles;
+}
+
+/* The best tile of what the registers hold: rows times vectors accumulators, the vectors, one splat. */
+static tiling choose_tile(const product *p, int64_t row_count, int64_t size)
+{
+    const nd__target *target = p->s.block->target;
+    const int lanes = lanes_of(p);
+    const int64_t vector_count = (size + lanes - 1) / lanes;
+    const bool streams = p->depth * size * (int64_t)nd_dtype_size(p->node->results[0].dtype) > target->l1_bytes;
+    static const int preferred[] = {4, 2, 3, 1};
+    tiling best = {1, 1, 0};
+    for (int i = 0; i < 4; i++)
+        for (int rows = MOST_ROWS; rows >= 1; rows--) {
+            int vectors = preferred[i];
+            if (rows * vectors + vectors + 1 > target->vector_registers - 1 || rows > row_count ||
+                (vectors > vector_count && vectors > 1))
+                continue;
+            double cycles = tiling_cycles(row_count, vector_count, rows, vectors, p->depth, streams);
+            bool square = rows == 4 && vectors == 4; /* of equals, the one with the shortest epilogue */
+            if (best.cycles == 0 || cycles < best.cycles * (square ? 1.01 : 0.99))
+                best = (tiling){rows, vectors, cycles};
+        }
+    return best;
+}
+
+/* Which axis lies in the lanes, whether its operand is copied. */
+static bool decide(product *p, operand *a, operand *b, nd__steps *steps)
+{
+    const nd_shape *shape = &p->node->results[0].shape;
+    const int64_t m = shape->dims[p->rank - 2], n = shape->dims[p->rank - 1];
+    const double copied = 0.3, scattered = 2; /* cycles an element */
+    tiling along_n = choose_tile(p, m, n), along_m = choose_tile(p, n, m);
+    bool turn_b = b->along != 1 && n > 1, turn_a = a->along != 1 && m > 1;
+    double cost_n = along_n.cycles + (turn_b ? copied * (double)n * (double)p->depth : 0);
+    double cost_m = along_m.cycles + (turn_a ? copied * (double)m * (double)p->depth : 0) +
+                    (n > 1 ? scattered * (double)m * (double)n : 0);
+    const bool by_rows = cost_m < cost_n;
+    p->lane_axis = by_rows ? p->rank - 2 : p->rank - 1;
+    p->row_axis = by_rows ? p->rank - 1 : p->rank - 2;
+    p->tile = by_rows ? along_m : along_n;
+    p->vectors = by_rows ? *a : *b;
+    p->scalars = by_rows ? *b : *a;
+    return by_rows ? !turn_a || turn_operand(p, &p->vectors, m, steps)
+                   : !turn_b || turn_operand(p, &p->vectors, n, steps);
+}
+
+/* -- tiles
+ * ------------------------------------------------------------------------------------------------------------- */
+
+static nd__kaffine operand_at(const product *p, const operand *o)
+{
+    nd__kaffine at = nd__k_at(o->offset);
+    for (int d = 0; d < p->rank - 2; d++)
+        at = nd__k_sum(at, nd__k_scaled(p->e.coord[d], o->lead[d]));
+    return at;
+}
+
+/* The point of row r and vector v of a tile at (row, column); `last` lanes of the tile's last vector exist. */
+static void at_point(product *p, nd__kaffine row, nd__kaffine column, int r, int v, int vectors, int last)
+{
+    nd__emit *e = &p->e;
+    e->coord[p->row_axis] = nd__k_sum(row, nd__k_at(r));
+    e->coord[p->lane_axis] = nd__k_sum(column, nd__k_at(v * e->lanes));
+    e->count = v == vectors - 1 ? last : e->lanes;
+}
+
+/* Accumulates a tile over k. */
+static void accumulate(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last, nd__kval *acc)
+{
+    nd__emit *e = &p->e;
+    nd__kbuilder *b = &e->b;
+    nd__kval carried[MOST_ROWS * MOST_VECTORS], x[MOST_VECTORS];
+    nd__kval zero = nd__k_const_bits(b, nd__k_type(p->node->results[0].dtype, e->lanes), 0);
+    nd__kaffine s = nd__k_sum(operand_at(p, &p->scalars), nd__k_scaled(row, p->scalars.along));
+    nd__kaffine v = nd__k_sum(operand_at(p, &p->vectors), nd__k_scaled(column, p->vectors.along));
+    for (int i = 0; i < rows * vectors; i++)
+        acc[i] = zero;
+    int32_t k = nd__k_for(b, nd__k_at(0), nd__k_at(p->depth), 1, rows * vectors, acc, carried);
+    v = nd__k_plus(v, k, p->vectors.inner);
+    for (int j = 0; j < vectors; j++)
+        x[j] = nd__k_load(b, e->buffers[p->vectors.param], nd__k_sum(v, nd__k_at(j * e->lanes * p->vectors.along)),
+                          e->lanes, p->vectors.along, j == vectors - 1 ? last : e->lanes);
+    for (int r = 0; r < rows; r++) {
+        nd__kaffine at = nd__k_sum(nd__k_plus(s, k, p->scalars.inner), nd__k_at(r * p->scalars.along));
+        nd__kval one = nd__k_load(b, e->buffers[p->scalars.param], at, 1, 1, 1), all = nd__k_splat(b, one, e->lanes);
+        for (int j = 0; j < vectors; j++)
+            carried[r * vectors + j] = nd__k_op3(b, ND__K_fma, all, x[j], carried[r * vectors + j]);
+    }
+    nd__k_end_for(b, carried, acc);
+}
+
+/* What depends on the row, or on the column, only is computed once for all of the tile. */
+static void finish(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last,
+                   const nd__kval *acc)
+{
+    nd__emit *e = &p->e;
+    const unsigned outer = e->open, row_bit = 1u << p->row_axis, lane_bit = 1u << p->lane_axis;
+    nd__kval *kept = nd__memo_keep(e), *by_row[MOST_ROWS], *by_vector[MOST_VECTORS];
+    for (int r = 0; r < rows; r++) {
+        at_point(p, row, column, r, 0, vectors, last);
+        e->open = outer | row_bit;
+        nd__memo_restore(e, kept);
+        nd__hoist(e, 0);
+        by_row[r] = nd__memo_keep(e);
+    }
+    for (int v = 0; v < vectors; v++) {
+        at_point(p, row, column, 0, v, vectors, last);
+        e->open = outer | lane_bit;
+        nd__memo_restore(e, kept);
+        nd__hoist(e, 0);
+        by_vector[v] = nd__memo_keep(e);
+    }
+    e->open = outer | row_bit | lane_bit;
+    for (int r = 0; r < rows && !p->s.failed; r++)
+        for (int v = 0; v < vectors; v++) {
+            at_point(p, row, column, r, v, vectors, last);
+            for (int i = 0; i < p->s.expr_count; i++)
+                e->memo[i] = by_row[r][i] >= 0 ? by_row[r][i] : by_vector[v][i];
+            e->memo[p->given] = acc[r * vectors + v];
+            nd__emit_outputs(e, 0);
+        }
+    e->open = outer;
+    nd__memo_restore(e, kept);
+}
+
+static void tile(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last)
+{
+    nd__kval acc[MOST_ROWS * MOST_VECTORS];
+    accumulate(p, row, column, rows, vectors, last, acc);
+    finish(p, row, column, rows, vectors, last, acc);
+}
+
+static void over_tile_rows(product *p, nd__kaffine column, int vectors, int last)
+{
+    const int64_t count = p->s.size[p->row_axis], full = count - count % p->tile.rows;
+    if (full > 0) {
+        int32_t i = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full), p->tile.rows, 0, NULL, NULL);
+        tile(p, nd__k_plus(nd__k_at(0), i, 1), column, p->tile.rows, vectors, last);
+        nd__k_end_for(&p->e.b, NULL, NULL);
+    }
+    if (full < count)
+        tile(p, nd__k_at(full), column, (int)(count - full), vectors, last);
+}
+
+static void over_tiles(product *p)
+{
+    const int lanes = p->e.lanes;
+    const int64_t size = p->s.size[p->lane_axis], wide = (int64_t)lanes * p->tile.vectors, full = size - size % wide;
+    if (full > 0) {
+        int32_t j = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full), wide, 0, NULL, NULL);
+        over_tile_rows(p, nd__k_plus(nd__k_at(0), j, 1), p->tile.vectors, lanes);
+        nd__k_end_for(&p->e.b, NULL, NULL);
+    }
+    if (full < size) {
+        int vectors = (int)((size - full + lanes - 1) / lanes);
+        over_tile_rows(p, nd__k_at(full), vectors, (int)(size - full) - (vectors - 1) * lanes);
+    }
+}
+
+/* -- long rows: k in the lanes
+ * ------------------------------------------------------------------------------------------- */
+
+/* Elements of k from `at` on, at most 32, into the accumulators of 32 lanes. */
+static void dot_step(product *p, nd__kaffine a, nd__kaffine b, int64_t count, nd__kval *acc)
+{
+    nd__emit *e = &p->e;
+    for (int u = 0; u * e->lanes < count; u++) {
+        int exist = count - u * e->lanes < e->lanes ? (int)(count - u * e->lanes) : e->lanes;
+        int64_t s = p->scalars.inner, v = p->vectors.inner;
+        nd__kval x = nd__k_load(&e->b, e->buffers[p->scalars.param], nd__k_sum(a, nd__k_at(u * e->lanes * s)), e->lanes,
+                                s, exist);
+        nd__kval y = nd__k_load(&e->b, e->buffers[p->vectors.param], nd__k_sum(b, nd__k_at(u * e->lanes * v)), e->lanes,
+                                v, exist);
+        nd__kval sum = nd__k_op3(&e->b, ND__K_fma, x, y, acc[u]);
+        if (exist < e->lanes) {
+            nd__ktype type = nd__k_type(ND_I32, e->lanes);
+            nd__kval lane = nd__k_index(&e->b, type, nd__k_at(0), 1);
+            sum = nd__k_op3(&e->b, ND__K_select, nd__k_op2(&e->b, ND__K_lt, lane, nd__k_const(&e->b, type, exist)), sum,
+                            acc[u]);
+        }
+        acc[u] = sum;
+    }
+}
+
+/* The block of k from `at` on: the tree over its 32 lanes. */
+static nd__kval dot_block(product *p, nd__kaffine a, nd__kaffine b, int64_t length)
+{
+    nd__emit *e = &p->e;
+    nd__kval acc[ROW_LANES], carried[ROW_LANES];
+    const int64_t full = length - length % ROW_LANES;
+    int parts = ROW_LANES / e->lanes;
+    for (int u = 0; u < parts; u++)
+        acc[u] = nd__k_const_bits(&e->b, nd__k_type(p->node->results[0].dtype, e->lanes), 0);
+    if (full > 0) {
+        int32_t k = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), ROW_LANES, parts, acc, carried);
+        dot_step(p, nd__k_plus(a, k, p->scalars.inner), nd__k_plus(b, k, p->vectors.inner), ROW_LANES, carried);
+        nd__k_end_for(&e->b, carried, acc);
+    }
+    if (full < length)
+        dot_step(p, nd__k_sum(a, nd__k_at(full * p->scalars.inner)), nd__k_sum(b, nd__k_at(full * p->vectors.inner)),
+                 length - full, acc);
+    for (; parts > 1; parts /= 2)
+        for (int u = 0; u < parts / 2; u++)
+            acc[u] = nd__k_op2(&e->b, ND__K_add, acc[u], acc[u + parts / 2]);
+    return e->lanes > 1 ? nd__k_op1(&e->b, ND__K_tree_add, acc[0]) : acc[0];
+}
+
+static void dot(product *p)
+{
+    nd__emit *e = &p->e;
+    const int64_t blocks = p->depth / BLOCK, rest = p->depth % BLOCK;
+    nd__kval *kept = nd__memo_keep(e);
+    nd__open_axis(e, p->row_axis, 0, p->s.size[p->row_axis], 1);
+    nd__open_axis(e, p->lane_axis, 0, p->s.size[p->lane_axis], 1);
+    nd__kaffine a = nd__k_sum(operand_at(p, &p->scalars), nd__k_scaled(e->coord[p->row_axis], p->scalars.along));
+    nd__kaffine b = nd__k_sum(operand_at(p, &p->vectors), nd__k_scaled(e->coord[p->lane_axis], p->vectors.along));
+    nd__kval total = nd__k_const_bits(&e->b, nd__k_type(p->node->results[0].dtype, 1), 0), carried;
+    if (blocks > 0) {
+        int32_t k = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks * BLOCK), BLOCK, 1, &total, &carried);
+        nd__kval sum = dot_block(p, nd__k_plus(a, k, p->scalars.inner), nd__k_plus(b, k, p->vectors.inner), BLOCK);
+        carried = nd__k_op2(&e->b, ND__K_add, carried, sum);
+        nd__k_end_for(&e->b, &carried, &total);
+    }
+    if (rest > 0)
+        total = nd__k_op2(&e->b, ND__K_add, total,
+                          dot_block(p, nd__k_sum(a, nd__k_at(blocks * BLOCK * p->scalars.inner)),
+                                    nd__k_sum(b, nd__k_at(blocks * BLOCK * p->vectors.inner)), rest));
+    e->memo[p->given] = total;
+    nd__emit_outputs(e, 0); /* of scalars: no axis of the result lies in the lanes */
+    nd__close_axis(e, p->lane_axis);
+    nd__close_axis(e, p->row_axis);
+    nd__memo_restore(e, kept);
+}
+
+/* -- the kernel
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static void over_leading(product *p, int axis)
+{
+    nd__emit *e = &p->e;
+    nd__hoist(e, 0);
+    if (axis < p->rank - 2) {
+        nd__kval *kept = nd__memo_keep(e);
+        nd__open_axis(e, axis, 0, p->s.size[axis], 1);
+        over_leading(p, axis + 1);
+        nd__close_axis(e, axis);
+        nd__memo_restore(e, kept);
+    } else if (nd__get_int(p->node, ND__A_lanes)) {
+        dot(p);
+    } else {
+        over_tiles(p);
+    }
+}
+
+bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
+{
+    const nd__node *n = g->anchor;
+    const nd_shape *shape = &n->results[0].shape, *in = &n->inputs[0]->shape;
+    product p = {.node = n, .rank = shape->rank};
+    operand left = {0}, right = {0};
+    const bool dots = nd__get_int(n, ND__A_lanes);
+    p.depth = in->dims[shape->rank - (nd__get_int(n, ND__A_trans_a) ? 2 : 1)];
+    if (nd__elements(shape) == 0)
+        return true;
+    nd__space_begin(&p.s, b, g, g->rank, g->size);
+    if (!find_operand(b, n, 0, &left) || !find_operand(b, n, 1, &right))
+        return false;
+    p.row_axis = p.rank - 2;
+    p.lane_axis = p.rank - 1;
+    p.scalars = left;
+    p.vectors = right;
+    if (!dots && !decide(&p, &left, &right, steps))
+        return false;
+    p.given = nd__expr_given(&p.s, &n->results[0], nd__axes_of(&p.s, p.rank));
+    nd__know(&p.s, &n->results[0], p.given);
+    nd__add_outputs(&p.s);
+    add_operand(&p, &p.scalars);
+    add_operand(&p, &p.vectors);
+    int64_t flops = 2 * nd__elements(shape) * p.depth;
+    p.e = nd__emit_begin(&p.s, "product");
+    p.e.lanes = p.e.count = lanes_of(&p);
+    p.e.lane_axis = dots ? -1 : p.lane_axis;
+    if (!p.s.failed)
+        over_leading(&p, 0);
+    return nd__emit_end(&p.e, flops, steps);
+}

@@ -1,0 +1,465 @@
+/* Rows: reductions along the last axis, and what is elementwise before, between and after them, row by row.
+ *
+ * A row is walked in passes: pass p computes what waits for p of the row's reductions one after another (the stage of
+ * an expression). In softmax, pass 0 finds the maximum, pass 1 sums exp(x - max), pass 2 divides. What an earlier pass
+ * computed and is costly stays in scratch memory of one row; what is cheap is computed again.
+ *
+ * Long rows have their elements in the lanes, in the order of accumulation of the bit contract: 32 lanes over blocks of
+ * 4096, a tree, the blocks in order. Rows of up to 64 elements are chains: there the lanes hold one element each of
+ * neighbouring rows. */
+#include "compiler/schedule/emit.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    CHAIN = 64,      /* the longest row that is one chain */
+    ROW_LANES = 32,  /* of a long row: element i is added in lane i mod 32 */
+    BLOCK = 4096,    /* elements of a long row between two trees */
+    KEEP_COST = 8,   /* operations from which on a value is kept for later passes */
+    COSTLY = 10,     /* operations that an elementary function counts as */
+    AFTER_ROW = 999, /* the stage of what has one element a row: stored when all passes are done */
+    MAX_PARTS = 16,  /* registers that 32 lanes take */
+};
+
+typedef struct reduction {
+    const nd__node *node;
+    int operand, given; /* expressions */
+    int pass;
+} reduction;
+
+typedef struct rows {
+    nd__space s;
+    nd__emit e;
+    int axis; /* the row's */
+    int64_t length;
+    reduction *reductions;
+    int count, passes;
+    bool *keep;   /* by expression: stays in scratch for later passes */
+    int *scratch; /* by expression: its parameter */
+    bool long_rows;
+    const reduction **found;                         /* of the pass that is being written */
+    nd__kval *acc, *carried, *total, *total_carried; /* of them: by reduction, and by register */
+} rows;
+
+/* -- reductions as instructions --------------------------------------------------------------------------------------
+ */
+
+static nd__kop kop_of(const reduction *r)
+{
+    return r->node->op == ND__OP_sum ? ND__K_add : r->node->op == ND__OP_reduce_max ? ND__K_max : ND__K_min;
+}
+
+nd__kval nd__reduction_start(nd__kbuilder *b, const nd__node *n, int lanes)
+{
+    nd_dtype dtype = n->results[0].dtype;
+    nd__ktype type = nd__k_type(dtype, lanes);
+    const bool max = n->op == ND__OP_reduce_max;
+    if (n->op == ND__OP_sum)
+        return nd__k_const_bits(b, type, 0);
+    if (nd_dtype_is_float(dtype))
+        return nd__k_const(b, type, max ? -INFINITY : INFINITY);
+    const uint64_t sign = (uint64_t)1 << (8 * nd_dtype_size(dtype) - 1);
+    const uint64_t low = nd_dtype_is_signed(dtype) ? sign : 0, high = nd_dtype_is_signed(dtype) ? sign - 1 : UINT64_MAX;
+    return nd__k_const_bits(b, type, max ? low : high);
+}
+
+nd__kval nd__reduction_end(nd__kbuilder *b, const nd__node *n, nd__kval x)
+{
+    nd__ktype type = nd__k_type(n->results[0].dtype, b->k && x >= 0 ? b->k->types[x].lanes : 1);
+    if (n->op == ND__OP_sum || !nd_dtype_is_float(n->results[0].dtype))
+        return x;
+    return nd__k_op2(b, ND__K_add, x, nd__k_const_bits(b, type, 0));
+}
+
+/* -- stages ----------------------------------------------------------------------------------------------------------
+ */
+
+static bool in_row(const rows *r, int expr)
+{
+    return r->s.exprs[expr].axes & 1u << r->axis;
+}
+
+static void find_stages(rows *r)
+{
+    for (int i = 0; i < r->s.expr_count; i++) {
+        nd__expr *x = &r->s.exprs[i];
+        for (int k = 0; k < x->arg_count; k++)
+            if (r->s.exprs[x->args[k]].stage > x->stage)
+                x->stage = r->s.exprs[x->args[k]].stage;
+        for (int k = 0; k < r->count && x->kind == ND__E_GIVEN; k++)
+            if (r->reductions[k].given == i) {
+                r->reductions[k].pass = r->s.exprs[r->reductions[k].operand].stage;
+                x->stage = r->reductions[k].pass + 1;
+            }
+    }
+    for (int k = 0; k < r->count; k++)
+        if (r->reductions[k].pass >= r->passes)
+            r->passes = r->reductions[k].pass + 1;
+    for (int i = 0; i < r->s.output_count; i++) {
+        nd__output *output = &r->s.outputs[i];
+        bool row = output->at.coef[r->axis] != 0;
+        output->stage = row ? r->s.exprs[output->expr].stage : AFTER_ROW;
+        if (row && output->stage >= r->passes)
+            r->passes = output->stage + 1;
+    }
+}
+
+static int cost(const rows *r, int expr)
+{
+    const nd__expr *x = &r->s.exprs[expr];
+    int sum = x->kind == ND__E_RANDOM              ? COSTLY
+              : x->kind != ND__E_OP                ? 0
+              : nd__ops[x->op].traits & ND__COSTLY ? COSTLY
+                                                   : 1;
+    for (int k = 0; k < x->arg_count && sum < KEEP_COST; k++)
+        if (in_row(r, x->args[k]))
+            sum += cost(r, x->args[k]);
+    return sum;
+}
+
+/* Marks what pass p needs of earlier passes and should not compute again. */
+static void mark_kept(rows *r, int expr, int p)
+{
+    const nd__expr *x = &r->s.exprs[expr];
+    if (!in_row(r, expr) || r->keep[expr])
+        return;
+    if (x->stage < p && cost(r, expr) >= KEEP_COST) {
+        r->keep[expr] = true;
+        return;
+    }
+    for (int k = 0; k < x->arg_count; k++)
+        mark_kept(r, x->args[k], p);
+}
+
+static void find_kept(rows *r, int lanes)
+{
+    for (int k = 0; k < r->count; k++)
+        mark_kept(r, r->reductions[k].operand, r->reductions[k].pass);
+    for (int i = 0; i < r->s.output_count; i++)
+        if (r->s.outputs[i].stage != AFTER_ROW)
+            mark_kept(r, r->s.outputs[i].expr, r->s.outputs[i].stage);
+    for (int i = 0; i < r->s.expr_count; i++)
+        if (r->keep[i]) {
+            const nd__expr *x = &r->s.exprs[i];
+            int64_t elems = r->length * lanes;
+            nd__spot spot = nd__new_buffer(r->s.block, x->dtype, elems, x->value ? x->value->name : "");
+            r->scratch[i] = nd__param_of(&r->s, spot, x->dtype, elems, ND__K_SCRATCH, "row");
+        }
+}
+
+/* Where the kept value of the row's element at the point lies: lane after lane. */
+static nd__lin kept_at(const rows *r)
+{
+    nd__lin at = nd__lin_const(0);
+    at.coef[r->axis] = r->e.lane_axis == r->axis ? 1 : r->e.lanes;
+    return at;
+}
+
+static void store_kept(rows *r, int p)
+{
+    for (int i = 0; i < r->s.expr_count; i++)
+        if (r->keep[i] && r->s.exprs[i].kind != ND__E_SPILL && r->s.exprs[i].stage == p) {
+            nd__lin at = kept_at(r);
+            nd__k_store(&r->e.b, r->e.buffers[r->scratch[i]], nd__emit_affine(&r->e, &at), nd__emit_wide(&r->e, i), 1,
+                        r->e.count);
+        }
+}
+
+/* From now on, what pass p kept is loaded. */
+static void load_kept(rows *r, int p)
+{
+    for (int i = 0; i < r->s.expr_count; i++) {
+        nd__expr *x = &r->s.exprs[i];
+        if (r->keep[i] && x->kind != ND__E_SPILL && x->stage == p) {
+            x->kind = ND__E_SPILL;
+            x->param = r->scratch[i];
+            x->at = kept_at(r);
+            x->arg_count = 0;
+        }
+    }
+}
+
+static bool has_pass(const rows *r, int p)
+{
+    bool any = false;
+    for (int k = 0; k < r->count; k++)
+        any |= r->reductions[k].pass == p;
+    for (int i = 0; i < r->s.output_count; i++)
+        any |= r->s.outputs[i].stage == p;
+    for (int i = 0; i < r->s.expr_count; i++)
+        any |= r->keep[i] && r->s.exprs[i].kind != ND__E_SPILL && r->s.exprs[i].stage == p;
+    return any;
+}
+
+/* Finds the reductions of a pass, in order; their number. */
+static int find_pass(rows *r, int p)
+{
+    int n = 0;
+    for (int k = 0; k < r->count; k++)
+        if (r->reductions[k].pass == p)
+            r->found[n++] = &r->reductions[k];
+    return n;
+}
+
+/* -- long rows: elements in the lanes
+ * ----------------------------------------------------------------------------------- */
+
+/* What a pass accumulates: `parts` registers for each reduction, 32 lanes in all. */
+typedef struct lanes_pass {
+    rows *r;
+    int p, n, parts;
+} lanes_pass;
+
+/* Lanes at and past `count` of x, which do not exist, become what changes nothing. */
+static nd__kval masked(nd__emit *e, const nd__node *n, nd__kval x)
+{
+    if (e->count == e->lanes)
+        return x;
+    nd__kval lane = nd__k_index(&e->b, nd__k_type(ND_I32, e->lanes), nd__k_at(0), 1);
+    nd__kval exists = nd__k_op2(&e->b, ND__K_lt, lane, nd__k_const(&e->b, nd__k_type(ND_I32, e->lanes), e->count));
+    return nd__k_op3(&e->b, ND__K_select, exists, x, nd__reduction_start(&e->b, n, e->lanes));
+}
+
+/* `count` elements of the row from `at` on, at most 32: accumulates, stores. */
+static void accumulate(lanes_pass *l, nd__kaffine at, int64_t count)
+{
+    nd__emit *e = &l->r->e;
+    nd__kval *kept = nd__memo_keep(e);
+    for (int u = 0; u < l->parts && u * e->lanes < count; u++) {
+        int64_t left = count - u * e->lanes;
+        e->coord[l->r->axis] = nd__k_sum(at, nd__k_at(u * e->lanes));
+        e->count = left < e->lanes ? (int)left : e->lanes;
+        nd__memo_restore(e, kept);
+        for (int k = 0; k < l->n; k++) {
+            nd__kval *acc = &l->r->acc[k * l->parts + u];
+            nd__kval x = masked(e, l->r->found[k]->node, nd__emit_wide(e, l->r->found[k]->operand));
+            *acc = nd__k_op2(&e->b, kop_of(l->r->found[k]), *acc, x);
+        }
+        store_kept(l->r, l->p);
+        nd__emit_outputs(e, l->p);
+    }
+    nd__memo_restore(e, kept);
+}
+
+/* Lanes 16, 8, 4, 2, 1 of the accumulators of one reduction. */
+static nd__kval tree(lanes_pass *l, int k)
+{
+    nd__kval part[MAX_PARTS];
+    nd__kop op = kop_of(l->r->found[k]);
+    int parts = l->parts;
+    memcpy(part, &l->r->acc[k * parts], (size_t)parts * sizeof *part);
+    for (; parts > 1; parts /= 2)
+        for (int u = 0; u < parts / 2; u++)
+            part[u] = nd__k_op2(&l->r->e.b, op, part[u], part[u + parts / 2]);
+    if (l->r->e.lanes == 1)
+        return part[0];
+    return nd__k_op1(&l->r->e.b,
+                     op == ND__K_add   ? ND__K_tree_add
+                     : op == ND__K_max ? ND__K_tree_max
+                                       : ND__K_tree_min,
+                     part[0]);
+}
+
+/* A block of the row from `at` on: its sums are added to total[]. */
+static void block(lanes_pass *l, nd__kaffine at, int64_t length, nd__kval *total)
+{
+    nd__emit *e = &l->r->e;
+    const int n = l->n * l->parts;
+    const int64_t full = length - length % ROW_LANES;
+    for (int i = 0; i < n; i++)
+        l->r->acc[i] = nd__reduction_start(&e->b, l->r->found[i / l->parts]->node, e->lanes);
+    if (full > 0) {
+        nd__kval *acc = l->r->acc;
+        int32_t c = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), ROW_LANES, n, acc, l->r->carried);
+        memcpy(acc, l->r->carried, (size_t)n * sizeof *acc);
+        accumulate(l, nd__k_plus(at, c, 1), ROW_LANES);
+        nd__k_end_for(&e->b, acc, l->r->carried);
+        memcpy(acc, l->r->carried, (size_t)n * sizeof *acc);
+    }
+    if (full < length)
+        accumulate(l, nd__k_sum(at, nd__k_at(full)), length - full);
+    for (int k = 0; k < l->n; k++)
+        total[k] = nd__k_op2(&e->b, kop_of(l->r->found[k]), total[k], tree(l, k));
+}
+
+/* A pass with n reductions over a long row. */
+static void reduce_lanes(rows *r, int p, int n)
+{
+    nd__emit *e = &r->e;
+    lanes_pass l = {r, p, n, ROW_LANES / e->lanes};
+    const int64_t blocks = r->length / BLOCK, rest = r->length % BLOCK;
+    for (int k = 0; k < n; k++)
+        r->total[k] = nd__reduction_start(&e->b, r->found[k]->node, 1);
+    e->open |= 1u << r->axis;
+    if (blocks > 0) {
+        int32_t at = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks * BLOCK), BLOCK, n, r->total, r->total_carried);
+        block(&l, nd__k_plus(nd__k_at(0), at, 1), BLOCK, r->total_carried);
+        nd__k_end_for(&e->b, r->total_carried, r->total);
+    }
+    if (rest > 0)
+        block(&l, nd__k_at(blocks * BLOCK), rest, r->total);
+    e->open &= ~(1u << r->axis);
+    for (int k = 0; k < n; k++)
+        e->memo[r->found[k]->given] = nd__reduction_end(&e->b, r->found[k]->node, r->total[k]);
+}
+
+typedef struct plain_pass {
+    rows *r;
+    int p;
+} plain_pass;
+
+static void store_pass(nd__emit *e, void *data)
+{
+    const plain_pass *pass = data;
+    store_kept(pass->r, pass->p);
+    nd__emit_outputs(e, pass->p);
+}
+
+static void long_row(rows *r)
+{
+    nd__emit *e = &r->e;
+    for (int p = 0; p < r->passes; p++) {
+        nd__hoist(e, p);
+        if (!has_pass(r, p))
+            continue;
+        int n = find_pass(r, p);
+        if (n > 0)
+            reduce_lanes(r, p, n);
+        else
+            nd__over_lanes(e, r->length, store_pass, &(plain_pass){r, p});
+        load_kept(r, p);
+    }
+    nd__hoist(e, r->passes);
+    nd__emit_outputs(e, AFTER_ROW);
+}
+
+/* -- short rows: rows in the lanes
+ * ---------------------------------------------------------------------------------------- */
+
+/* A pass over rows of which the lanes hold one element each, with n reductions. */
+static void reduce_rows(rows *r, int p, int n)
+{
+    nd__emit *e = &r->e;
+    nd__kval *kept = nd__memo_keep(e);
+    for (int k = 0; k < n; k++)
+        r->acc[k] = nd__reduction_start(&e->b, r->found[k]->node, e->lanes);
+    int32_t c = nd__k_for(&e->b, nd__k_at(0), nd__k_at(r->length), 1, n, r->acc, r->carried);
+    e->coord[r->axis] = nd__k_plus(nd__k_at(0), c, 1);
+    e->open |= 1u << r->axis;
+    for (int k = 0; k < n; k++)
+        r->acc[k] = nd__k_op2(&e->b, kop_of(r->found[k]), r->carried[k], nd__emit_wide(e, r->found[k]->operand));
+    store_kept(r, p);
+    nd__emit_outputs(e, p);
+    nd__k_end_for(&e->b, r->acc, r->carried);
+    e->open &= ~(1u << r->axis);
+    nd__memo_restore(e, kept);
+    for (int k = 0; k < n; k++)
+        e->memo[r->found[k]->given] = nd__reduction_end(&e->b, r->found[k]->node, r->carried[k]);
+}
+
+static void short_rows(nd__emit *e, void *data)
+{
+    rows *r = data;
+    nd__expr *saved = nd__arena_alloc(r->s.arena, (size_t)r->s.expr_count, sizeof *saved);
+    if (!saved) {
+        r->s.failed = true;
+        return;
+    }
+    memcpy(saved, r->s.exprs, (size_t)r->s.expr_count * sizeof *saved);
+    for (int p = 0; p < r->passes; p++) {
+        nd__hoist(e, p);
+        if (!has_pass(r, p))
+            continue;
+        reduce_rows(r, p, find_pass(r, p));
+        load_kept(r, p);
+    }
+    nd__hoist(e, r->passes);
+    nd__emit_outputs(e, AFTER_ROW);
+    /* The rows left over are written by the same walk again. */
+    memcpy(r->s.exprs, saved, (size_t)r->s.expr_count * sizeof *saved);
+}
+
+/* -- the kernel
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Loops over the axes outside the row. */
+static void over_rows(rows *r, int axis)
+{
+    nd__emit *e = &r->e;
+    if (axis == e->lane_axis && !r->long_rows)
+        axis++;
+    nd__hoist(e, 0);
+    if (axis < r->axis) {
+        nd__kval *kept = nd__memo_keep(e);
+        nd__open_axis(e, axis, 0, r->s.size[axis], 1);
+        over_rows(r, axis + 1);
+        nd__close_axis(e, axis);
+        nd__memo_restore(e, kept);
+    } else if (r->long_rows) {
+        long_row(r);
+    } else if (e->lane_axis >= 0) {
+        nd__over_lanes(e, r->s.size[e->lane_axis], short_rows, r);
+    } else {
+        short_rows(e, r);
+    }
+}
+
+static bool find_reductions(rows *r, const nd__group *g)
+{
+    nd__space *s = &r->s;
+    r->reductions = nd__arena_alloc(s->arena, (size_t)g->member_count, sizeof *r->reductions);
+    if (!r->reductions)
+        return false;
+    for (int i = 0; i < g->member_count && !s->failed; i++) {
+        const nd__node *n = s->block->m->nodes[g->members[i]];
+        if (!(nd__ops[n->op].traits & ND__REDUCTION))
+            continue;
+        nd__index identity = nd__identity(g->rank);
+        reduction *red = &r->reductions[r->count++];
+        *red = (reduction){.node = n, .operand = nd__resolve(s, n->inputs[0], &identity)};
+        red->given = nd__expr_given(s, &n->results[0], nd__axes_of(s, g->rank - 1));
+        nd__know(s, &n->results[0], red->given);
+    }
+    return !s->failed;
+}
+
+bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
+{
+    rows r = {.axis = g->rank - 1, .length = g->size[g->rank - 1], .long_rows = g->size[g->rank - 1] > CHAIN};
+    int64_t points = 1, flops = 0;
+    nd__space_begin(&r.s, b, g, g->rank, g->size);
+    for (int d = 0; d < g->rank; d++)
+        points *= g->size[d];
+    for (int d = 0; d < r.axis; d++)
+        if (g->size[d] == 0)
+            return true;
+    if (!find_reductions(&r, g))
+        return nd__block_failed(b);
+    nd__add_outputs(&r.s);
+    for (int i = 0; i < r.s.expr_count; i++)
+        flops += points * (r.s.exprs[i].kind == ND__E_OP && in_row(&r, i));
+    flops += points * r.count;
+    r.axis -= nd__collapse(&r.s, 0, r.axis - 1);
+    r.e.lanes = nd__register_lanes(&r.s);
+    r.e.lane_axis = r.long_rows ? r.axis : nd__lane_axis(&r.s, 0, r.axis - 1);
+    r.keep = nd__arena_alloc(b->arena, (size_t)r.s.expr_count, sizeof *r.keep);
+    r.scratch = nd__arena_alloc(b->arena, (size_t)r.s.expr_count, sizeof *r.scratch);
+    size_t room = (size_t)r.count * MAX_PARTS;
+    r.found = nd__arena_alloc(b->arena, (size_t)r.count, sizeof(const reduction *));
+    r.acc = nd__arena_alloc(b->arena, room, sizeof *r.acc);
+    r.carried = nd__arena_alloc(b->arena, room, sizeof *r.carried);
+    r.total = nd__arena_alloc(b->arena, room, sizeof *r.total);
+    r.total_carried = nd__arena_alloc(b->arena, room, sizeof *r.total_carried);
+    if (!r.keep || !r.scratch || !r.found || !r.acc || !r.carried || !r.total || !r.total_carried)
+        return nd__block_failed(b);
+    find_stages(&r);
+    int lanes = r.e.lanes, lane_axis = r.e.lane_axis;
+    find_kept(&r, r.long_rows || lane_axis < 0 ? 1 : lanes);
+    r.e = nd__emit_begin(&r.s, "rows");
+    r.e.lanes = r.e.count = lane_axis < 0 ? 1 : lanes;
+    r.e.lane_axis = lane_axis;
+    if (!r.s.failed)
+        over_rows(&r, 0);
+    return nd__emit_end(&r.e, flops, steps);
+}

@@ -163,8 +163,10 @@ bool nd__interpreter_info(nd_module *m, nd_program_info *info)
     good = good && p->routines;
     for (; good && p->routine_count < info->function_count; p->routine_count++)
         good = nd__routine_prepare(&p->routines[p->routine_count], nd__entry_point(m, p->routine_count));
-    if (!good)
+    if (!good) {
         destroy_interpreter(p);
+        *info = (nd_program_info){0};
+    }
     return good;
 }
 

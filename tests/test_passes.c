@@ -12,8 +12,8 @@ static const struct {
     const char *name;
     nd__pass run;
 } passes[] = {
-    {"fold", nd__fold}, {"simplify", nd__simplify}, {"views", nd__views},
-    {"sink", nd__sink}, {"cse", nd__cse},           {"dce", nd__dce},
+    {"inline", nd__inline}, {"prune", nd__prune}, {"fold", nd__fold}, {"simplify", nd__simplify},
+    {"views", nd__views},   {"sink", nd__sink},   {"cse", nd__cse},   {"dce", nd__dce},
 };
 enum { PASSES = sizeof passes / sizeof *passes };
 
@@ -141,6 +141,132 @@ START_TEST(dce_drops_what_nothing_needs)
     ck_assert_int_eq(after->function_count, 1); /* the body went */
     ck_assert_int_eq(after->functions[0]->input_count, 2);
     ck_assert_int_eq(after->variable_count, 1);
+    nd_module_destroy(after);
+    nd_module_destroy(m);
+}
+END_TEST
+
+START_TEST(prune_drops_what_no_body_uses)
+{
+    /* Two carries, of which the second is for a stacked result alone that nobody uses; of the captured values one goes
+     * with it. */
+    nd_module *m = nd_module_create("m");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(4, 3)), *a = nd_input(m, "a", ND_F32, ND_SHAPE(3)),
+             *b = nd_input(m, "b", ND_F32, ND_SHAPE(3));
+    nd_value *p = nd_input(m, "p", ND_F32, ND_SHAPE(3)), *q = nd_input(m, "q", ND_F32, ND_SHAPE(3)),
+             *t = nd_input(m, "t", ND_F32, ND_SHAPE(3)), *u = nd_input(m, "u", ND_F32, ND_SHAPE(3)), *out[5];
+    nd_function *body = nd_function(m, "body", ND_VALUES(p, q, t, u),
+                                    ND_VALUES(nd_add(nd_mul(p, a), t), nd_sin(nd_mul(nd_add(q, u), nd_exp(b))),
+                                              nd_neg(p), nd_cos(q), nd_mul(p, p)));
+    nd_scan(body, 4, ND_VALUES(a, b), ND_VALUES(x, nd_exp(x)), false, out);
+    nd_function(m, "f", ND_VALUES(x, a, b), ND_VALUES(out[0], out[4]));
+    uint64_t state = 1;
+    nd_module *after = nd__prune(m);
+    good("prune", after);
+    const nd__node *scan = nd_module_function(after, "f")->outputs[0]->node;
+    ck_assert_int_eq(scan->op, ND__OP_scan);
+    ck_assert_int_eq(nd__get_int(scan, ND__A_carries), 1);
+    ck_assert_int_eq(nd__get_int(scan, ND__A_slices), 1);
+    ck_assert_int_eq(scan->input_count, 3); /* a carried, x sliced, a captured */
+    ck_assert_int_eq(scan->result_count, 2);
+    ck_assert_int_eq(count_of(after, ND__OP_exp) + count_of(after, ND__OP_sin) + count_of(after, ND__OP_cos) +
+                         count_of(after, ND__OP_neg),
+                     0);
+    same_results("prune", m, after, &state);
+    nd_module_destroy(after);
+    nd_module_destroy(m);
+}
+END_TEST
+
+START_TEST(prune_keeps_what_the_next_turn_reads)
+{
+    /* Fibonacci: only the first carry is used, but it comes from the second. */
+    nd_module *m = nd_module_create("m");
+    nd_value *a = nd_input(m, "a", ND_F32, ND_SCALAR), *p = nd_input(m, "p", ND_F32, ND_SCALAR),
+             *q = nd_input(m, "q", ND_F32, ND_SCALAR), *r = nd_input(m, "r", ND_F32, ND_SCALAR), *out[3];
+    nd_scan(nd_function(m, "body", ND_VALUES(p, q, r), ND_VALUES(q, nd_add(p, q), nd_exp(r))), 10, ND_VALUES(a, a, a),
+            ND_VALUES(), false, out);
+    nd_function(m, "f", ND_VALUES(a), ND_VALUES(out[0]));
+    uint64_t state = 1;
+    nd_module *after = nd__prune(m);
+    good("prune", after);
+    ck_assert_int_eq(nd_module_function(after, "f")->outputs[0]->node->result_count, 2);
+    same_results("prune", m, after, &state);
+    nd_module_destroy(after);
+    nd_module_destroy(m);
+}
+END_TEST
+
+START_TEST(prune_leaves_shared_bodies)
+{
+    /* What an entry point gives the host uses; a branch is pruned with its twin. */
+    nd_module *m = nd_module_create("m");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(3)), *p = nd_input(m, "p", ND_F32, ND_SHAPE(3)), *out[2],
+             *branch[2];
+    nd_function *f = nd_function(m, "pair", ND_VALUES(p), ND_VALUES(nd_exp(p), nd_neg(p)));
+    nd_apply(f, ND_VALUES(x), out);
+    nd_value *condition = nd_lt(nd_sum(x, ND_ALL_AXES, false), nd_const(m, 0));
+    nd_cond(condition, nd_function(m, "yes", ND_VALUES(), ND_VALUES(nd_mul(x, x), nd_sin(x))),
+            nd_function(m, "no", ND_VALUES(), ND_VALUES(nd_abs(x), nd_cos(x))), branch);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(out[1], branch[0]));
+    uint64_t state = 1;
+    nd_module *after = nd__prune(m);
+    good("prune", after);
+    ck_assert_int_eq(nd_module_function(after, "pair")->output_count, 2);
+    ck_assert_int_eq(count_of(after, ND__OP_exp), 1);
+    ck_assert_int_eq(count_of(after, ND__OP_sin) + count_of(after, ND__OP_cos), 0);
+    same_results("prune", m, after, &state);
+    nd_module_destroy(after);
+    nd_module_destroy(m);
+}
+END_TEST
+
+START_TEST(calls_become_nodes)
+{
+    /* A call inside a call, one inside a loop's body; the function called stays an entry point. */
+    nd_module *m = nd_module_create("m");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(3)), *p = nd_input(m, "p", ND_F32, ND_SHAPE(3)),
+             *q = nd_input(m, "q", ND_F32, ND_SHAPE(3)), *r = nd_input(m, "r", ND_F32, ND_SHAPE(3)), *inner[1],
+             *outer[2], *again[2], *turn[2], *last[1];
+    nd_function *square = nd_function(m, "square", ND_VALUES(p), ND_VALUES(nd_mul(p, p)));
+    nd_apply(square, ND_VALUES(q), inner);
+    nd_function *both =
+        nd_function(m, "both", ND_VALUES(q), ND_VALUES(nd_add(inner[0], nd_filled(m, ND_F32, ND_SHAPE(3), 2)), q));
+    nd_apply(both, ND_VALUES(x), outer);
+    nd_apply(both, ND_VALUES(outer[0]), again);
+    nd_apply(both, ND_VALUES(r), turn);
+    nd_scan(nd_function(m, "body", ND_VALUES(r), ND_VALUES(nd_div(turn[0], turn[1]))), 3, ND_VALUES(again[0]),
+            ND_VALUES(), false, last);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(outer[0], outer[1], again[0], again[1], last[0]));
+    uint64_t state = 1;
+    nd_module *after = nd__inline(m), *clean = nd__dce(after);
+    good("inline", after);
+    ck_assert_int_eq(count_of(clean, ND__OP_apply), 0);
+    ck_assert_int_eq(count_of(clean, ND__OP_mul), 5); /* two entry points, two calls, a body */
+    same_results("inline", m, after, &state);
+    nd_module_destroy(clean);
+    nd_module_destroy(after);
+    nd_module_destroy(m);
+}
+END_TEST
+
+START_TEST(calls_that_double_have_an_end)
+{
+    nd_module *m = nd_module_create("m");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SCALAR), *v[1];
+    nd_function *f = nd_function(m, "f0", ND_VALUES(x), ND_VALUES(nd_add(x, x)));
+    for (int i = 1; i < 24; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%d", i);
+        nd_value *p = nd_input(m, "p", ND_F32, ND_SCALAR);
+        nd_apply(f, ND_VALUES(p), v);
+        nd_apply(f, ND_VALUES(nd_mul(v[0], v[0])), v);
+        f = nd_function(m, name, ND_VALUES(p), ND_VALUES(v[0]));
+    }
+    nd_module *after = nd__inline(m);
+    good("inline", after);
+    ck_assert_int_gt(count_of(after, ND__OP_apply), 0);
+    ck_assert_int_lt(after->node_count, 100000);
     nd_module_destroy(after);
     nd_module_destroy(m);
 }
@@ -422,6 +548,11 @@ int main(void)
     tcase_add_test(t, cse_merges_what_is_equal);
     tcase_add_test(t, cse_keeps_inputs_of_one_name_apart);
     tcase_add_test(t, dce_drops_what_nothing_needs);
+    tcase_add_test(t, prune_drops_what_no_body_uses);
+    tcase_add_test(t, prune_keeps_what_the_next_turn_reads);
+    tcase_add_test(t, prune_leaves_shared_bodies);
+    tcase_add_test(t, calls_become_nodes);
+    tcase_add_test(t, calls_that_double_have_an_end);
     tcase_add_test(t, simplify_keeps_special_values);
     tcase_add_test(t, simplify_leaves_what_is_not_exact);
     tcase_add_test(t, a_known_branch_is_a_call);

@@ -11,11 +11,13 @@
 typedef nd_module *(*nd__pass)(nd_module *m);
 
 /* The passes, a file each, which says what it does. */
+nd_module *nd__inline(nd_module *m);
 nd_module *nd__fold(nd_module *m);
 nd_module *nd__simplify(nd_module *m);
 nd_module *nd__views(nd_module *m);
 nd_module *nd__sink(nd_module *m);
 nd_module *nd__cse(nd_module *m);
+nd_module *nd__prune(nd_module *m);
 nd_module *nd__dce(nd_module *m);
 
 /* -- pipeline.c --------------------------------------------------------------------------------------------------- */

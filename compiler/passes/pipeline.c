@@ -4,18 +4,22 @@
 #include <string.h>
 
 /* PASS(name), each once:
- *   fold      first: sizes become numbers and what follows from them constants, which the rules of simplify look for
+ *   inline    first: what is called meets the constants and views that it is called with
+ *   fold      before simplify: sizes become numbers, and what follows from them constants, which its rules look for
  *   simplify  before views: some of its results are reshapes
  *   views     before sink, which looks for one transpose, not for two
  *   sink      after all that takes ops away from between views
  *   cse       after all that rewrites: what became equal becomes one
+ *   prune     after all that leaves results without a use
  *   dce       last: what the others left without a use goes */
 #define PASSES                                                                                                         \
+    PASS(inline)                                                                                                       \
     PASS(fold)                                                                                                         \
     PASS(simplify)                                                                                                     \
     PASS(views)                                                                                                        \
     PASS(sink)                                                                                                         \
     PASS(cse)                                                                                                          \
+    PASS(prune)                                                                                                        \
     PASS(dce)
 
 static const struct {

@@ -2,8 +2,24 @@
  * bits (nd__k_func), since both come from one text: elementary_f32.inc and elementary_f64.inc.
  *
  * Only IEEE arithmetic and fma, under the default control word: no libm decides a bit. The full range of arguments and
- * results, subnormals included; a NaN gives a NaN (but pow(NaN, 0) = pow(1, NaN) = 1), and infinities and signed zeros
- * are as in C99, Annex F. */
+ * results, subnormals included; a NaN gives a NaN (but pow(NaN, 0) = pow(1, NaN) = 1); infinities and signed zeros are
+ * as in C99, Annex F.
+ *
+ * The largest errors, in units in the last place of the result, rounded up:
+ *
+ *             f32   f64
+ *     exp     1.05  1.0
+ *     log     0.92  0.85
+ *     log1p   1.1   0.85
+ *     tanh    1.85  2.05
+ *     sigmoid 2.35  2.35
+ *     sin     0.57  0.8
+ *     cos     0.57  0.8
+ *     erf     1.1   1.3
+ *     pow     0.54  1.35
+ *
+ * f32 was compared with double, every 97th float (pow: 10^7 pairs); f64 with long double, 10^7 arguments, half of them
+ * any bits, and with mpmath in hard cases. tests/test_elementary.c asserts these figures on a part of that. */
 #ifndef NADIR_KERNEL_ELEMENTARY_H
 #define NADIR_KERNEL_ELEMENTARY_H
 

@@ -127,7 +127,7 @@ static void mark_sinks(nd__block *b)
 {
     for (int i = 0; i < b->sink_count; i++) {
         const nd_value *v = past_names(b->sinks[i].value);
-        nd__index index = nd__identity(v->shape.rank);
+        nd__index index = nd__identity(&v->shape);
         const nd_value *seen = nd__through_views(v, &index);
         if (is_computed(b, v))
             b->in_memory[v->node->number] = true;
@@ -174,29 +174,36 @@ static void detour(nd__block *b, nd__sink *sink)
     sink->source = nd__new_buffer(b, sink->value->dtype, nd__elements(&sink->value->shape), sink->value->name);
 }
 
-/* After grouping: every sink is written by its group in place, or copied at the end. */
+/* After grouping: every sink is written by its group in place, or copied at the end. All groups have to be there before
+ * it is decided which of them comes before a write. */
 static void settle_sinks(nd__block *b)
 {
+    nd__group **writers = nd__arena_alloc(b->arena, (size_t)b->sink_count, sizeof(nd__group *));
+    if (!writers) {
+        nd__block_failed(b);
+        return;
+    }
+    for (int i = 0; i < b->sink_count && !b->failed; i++) {
+        const nd_value *v = past_names(b->sinks[i].value);
+        if (is_computed(b, v))
+            writers[i] = nd__group_of(b, b->home[v->node->number]);
+        else if (v != b->sinks[i].old) /* else it stays what it is */
+            writers[i] = nd__copy_group(b, v);
+    }
     for (int i = 0; i < b->sink_count && !b->failed; i++) {
         nd__sink *sink = &b->sinks[i];
         const nd_value *v = past_names(sink->value);
-        const bool is_ours = is_computed(b, v);
-        nd__spot spot;
-        if (is_ours && !nd__spot_of(b, v, &spot)) {
-            nd__group *writer = nd__group_of(b, b->home[v->node->number]);
-            if (sink->old && !order_before_write(b, writer, sink->old))
-                detour(b, sink);
-            set_spot(b, v, sink->source.buffer >= 0 ? sink->source : sink->spot);
-        } else if (is_ours) { /* written for an earlier sink */
-            sink->source = spot;
-        } else {
-            nd__group *writer = nd__copy_group(b, v);
-            if (!writer)
-                return;
-            if (sink->old && !order_before_write(b, writer, sink->old))
-                detour(b, sink);
-            writer->sink = sink->source.buffer >= 0 ? sink->source : sink->spot;
-        }
+        if (!writers[i])
+            continue;
+        if (!writers[i]->copy && nd__spot_of(b, v, &sink->source)) /* written for an earlier sink */
+            continue;
+        if (sink->old && !order_before_write(b, writers[i], sink->old))
+            detour(b, sink);
+        nd__spot to = sink->source.buffer >= 0 ? sink->source : sink->spot;
+        if (writers[i]->copy)
+            writers[i]->sink = to;
+        else
+            set_spot(b, v, to);
     }
 }
 

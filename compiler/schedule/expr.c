@@ -36,11 +36,12 @@ bool nd__lin_is_axis(const nd__lin *a, int axis)
     return nd__lin_equal(a, &b);
 }
 
-nd__index nd__identity(int rank)
+nd__index nd__identity(const nd_shape *shape)
 {
     nd__index index = {0};
-    for (int d = 0; d < rank; d++)
-        index.at[d] = nd__lin_axis(d);
+    for (int d = 0; d < shape->rank; d++)
+        if (shape->dims[d] != 1)
+            index.at[d] = nd__lin_axis(d);
     return index;
 }
 
@@ -244,7 +245,7 @@ static void know(nd__space *s, const nd_value *v, const nd__index *index, int ex
 
 void nd__know(nd__space *s, const nd_value *v, int expr)
 {
-    nd__index index = nd__identity(v->shape.rank);
+    nd__index index = nd__identity(&v->shape);
     know(s, v, &index, expr);
 }
 
@@ -440,7 +441,7 @@ void nd__add_outputs(nd__space *s)
     for (int i = 0; i < g->member_count; i++) {
         const nd__node *n = s->block->m->nodes[g->members[i]];
         const nd_value *v = &n->results[0];
-        nd__index identity = nd__identity(v->shape.rank);
+        nd__index identity = nd__identity(&v->shape);
         nd__spot spot;
         if (nd__spot_of(s->block, v, &spot))
             nd__add_output(s, nd__resolve(s, v, &identity), spot, v->dtype, nd__elements(&v->shape),

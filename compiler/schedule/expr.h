@@ -106,8 +106,8 @@ nd__lin nd__lin_axis(int axis);
 nd__lin nd__lin_add(nd__lin a, nd__lin b, int64_t factor); /* a + factor * b */
 bool nd__lin_equal(const nd__lin *a, const nd__lin *b);
 bool nd__lin_is_axis(const nd__lin *a, int axis);
-/* The index that is the point itself, for the first `rank` axes. */
-nd__index nd__identity(int rank);
+/* The index that is the point itself, for a value that has the first axes of the domain, or size 1 in their place. */
+nd__index nd__identity(const nd_shape *shape);
 /* The index of an operand of that rank one axis of which is the last of the domain, after all others. */
 nd__index nd__reduced_index(int rank, int reduced);
 /* Row-major strides, in elements. */

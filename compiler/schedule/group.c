@@ -95,7 +95,7 @@ static void use_operands(nd__block *b, nd__uses *u, const nd__node *n, const nd_
             use_memory(b, u, n->inputs[i]);
     } else { /* kernels over their operands' own index spaces */
         for (int i = 0; i < n->input_count; i++) {
-            nd__index own = nd__identity(n->inputs[i]->shape.rank);
+            nd__index own = nd__identity(&n->inputs[i]->shape);
             use_value(b, u, n->inputs[i], &own);
         }
     }
@@ -317,7 +317,7 @@ static int cost_where_used(nd__block *b, const nd__node *n)
     if (b->in_memory[n->number] || n->op == ND__OP_gather)
         return 0;
     for (int i = 0; i < n->input_count; i++) {
-        nd__index index = nd__identity(n->results[0].shape.rank);
+        nd__index index = nd__identity(&n->results[0].shape);
         const nd_value *v = nd__through_views(n->inputs[i], &index);
         int number = v->node->number;
         if (is_generator(b, v->node) && !b->in_memory[number])
@@ -339,7 +339,7 @@ static void group_pointwise(nd__block *b, const nd__node *n)
     if (b->virtual_cost[n->number] > 0)
         return;
     nd__uses u = {0};
-    nd__index identity = nd__identity(n->results[0].shape.rank);
+    nd__index identity = nd__identity(&n->results[0].shape);
     use_operands(b, &u, n, &identity);
     nd__group *g = joinable(b, &u, &n->results[0].shape, false);
     if (!g)
@@ -405,7 +405,7 @@ nd__group *nd__copy_group(nd__block *b, const nd_value *v)
 {
     nd__group *g = new_group(b, ND__G_MAP, &v->shape);
     nd__uses u = {0};
-    nd__index identity = nd__identity(v->shape.rank);
+    nd__index identity = nd__identity(&v->shape);
     if (!g)
         return NULL;
     g->copy = v;
@@ -437,7 +437,7 @@ void nd__need_memory(nd__block *b, const nd_value *v)
             x = x->node->inputs[0];
         b->copied[x->node->number] = true;
         /* What it shows is read by the copy as by any elementwise node. */
-        nd__index index = nd__identity(x->node->inputs[0]->shape.rank);
+        nd__index index = nd__identity(&x->node->inputs[0]->shape);
         const nd_value *seen = nd__through_views(x->node->inputs[0], &index);
         if (nd__is_view(seen->node))
             nd__need_memory(b, seen);
@@ -453,7 +453,7 @@ static void mark_memory(nd__block *b)
             continue;
         for (int k = 0; k < n->input_count; k++) {
             const nd_value *v = n->inputs[k];
-            nd__index index = nd__identity(v->shape.rank);
+            nd__index index = nd__identity(&v->shape);
             const nd_value *seen = nd__through_views(v, &index);
             if (memory_only(n) || (n->op == ND__OP_gather && k == 0))
                 nd__need_memory(b, v);

@@ -30,7 +30,7 @@ bool nd__lower_map(nd__block *b, const nd__group *g, nd__steps *steps)
             return true;
     nd__space_begin(&s, b, g, g->rank, g->size);
     if (g->copy) {
-        nd__index identity = nd__identity(g->rank);
+        nd__index identity = nd__identity(&g->copy->shape);
         nd__spot to = g->sink;
         if (g->anchor)
             nd__spot_of(b, &g->anchor->results[0], &to);

@@ -20,7 +20,7 @@ static bool place(nd__block *b, const nd__group *g, const nd_value *v, const pos
     const nd_value *result = &g->anchor->results[0];
     nd__space s;
     nd__spot spot;
-    nd__index identity = nd__identity(v->shape.rank), to = {0};
+    nd__index identity = nd__identity(&v->shape), to = {0};
     if (nd__elements(&v->shape) == 0)
         return true;
     nd__spot_of(b, result, &spot);
@@ -61,7 +61,7 @@ static bool lower_pad(nd__block *b, const nd__group *g, nd__steps *steps)
         return true;
     nd__space s;
     nd__spot spot;
-    nd__index identity = nd__identity(result->shape.rank);
+    nd__index identity = nd__identity(&result->shape);
     nd__spot_of(b, result, &spot);
     nd__space_begin(&s, b, g, result->shape.rank, result->shape.dims);
     int fill = nd__expr_const(&s, v->dtype, nd__element_bits(v->dtype, nd__get(n, ND__A_value)->data->items));

@@ -415,7 +415,7 @@ static bool find_reductions(rows *r, const nd__group *g)
         const nd__node *n = s->block->m->nodes[g->members[i]];
         if (!(nd__ops[n->op].traits & ND__REDUCTION))
             continue;
-        nd__index identity = nd__identity(g->rank);
+        nd__index identity = nd__identity(&n->inputs[0]->shape);
         reduction *red = &r->reductions[r->count++];
         *red = (reduction){.node = n, .operand = nd__resolve(s, n->inputs[0], &identity)};
         red->given = nd__expr_given(s, &n->results[0], nd__axes_of(s, g->rank - 1));

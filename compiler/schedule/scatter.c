@@ -63,7 +63,7 @@ bool nd__lower_scatter(nd__block *b, const nd__group *g, nd__steps *steps)
     const nd_value *updates = n->inputs[0], *indices = n->inputs[1], *result = &n->results[0];
     scatter c = {.rows = indices->shape.rank, .row_size = 1, .row_count = result->shape.dims[0]};
     nd__spot spot;
-    nd__index identity = nd__identity(updates->shape.rank), in_row = {0};
+    nd__index identity = nd__identity(&updates->shape), in_row = {0};
     if (nd__elements(&result->shape) == 0)
         return true;
     for (int d = 1; d < result->shape.rank; d++) {

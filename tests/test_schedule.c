@@ -1,0 +1,296 @@
+/* Schedules: whatever is fused, tiled, ordered and placed, for whatever processor, every bit is the interpreter's. The
+ * kernels run in the evaluator, which checks every address. */
+#include "bits.h"
+#include "compiler/interp/interp.h"
+#include "compiler/passes/passes.h"
+#include "compiler/schedule/canonical.h"
+#include "compiler/schedule/schedule.h"
+#include "nadir/nn.h"
+#include "plan_check.h"
+#include "plan_run.h"
+#include "random_graph.h"
+#include "random_op.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const nd__target targets[] = {
+    {"x86-64-v4", 64, 32, true, 32 << 10, 1 << 20},
+    {"x86-64-v3", 32, 16, true, 32 << 10, 512 << 10},
+    {"x86-64", 16, 16, false, 32 << 10, 256 << 10},
+};
+enum { TARGETS = sizeof targets / sizeof *targets };
+
+static void **allocate(int count, nd_value *const *values)
+{
+    void **memory = calloc((size_t)count + 1, sizeof *memory);
+    for (int i = 0; i < count; i++)
+        memory[i] = calloc((size_t)nd__elements(&values[i]->shape) + 1, 8);
+    return memory;
+}
+
+static void release(int count, void **memory)
+{
+    for (int i = 0; i < count; i++)
+        free(memory[i]);
+    free(memory);
+}
+
+/* One function: interpreted as built, planned after all passes. `lowered` has a function of the same name. */
+static void compare(const char *what, const nd_module *m, const nd_function *f, nd_module *lowered,
+                    const nd__target *target, uint64_t *state)
+{
+    char text[256], message[512];
+    size_t offsets[64];
+    const size_t state_size = nd__state_layout(m, offsets);
+    unsigned char *ours = calloc(1, state_size + 1), *theirs = calloc(1, state_size + 1);
+    void *variables[64], **in = allocate(f->input_count, f->inputs);
+    void **out = allocate(f->output_count, f->outputs), **expected = allocate(f->output_count, f->outputs);
+    for (int i = 0; i < f->input_count; i++)
+        random_fill(f->inputs[i], in[i], random_below(state, 2), state);
+    for (int i = 0; i < m->variable_count; i++) {
+        variables[i] = theirs + offsets[i];
+        random_fill(m->variables[i]->read, variables[i], random_below(state, 2), state);
+    }
+    memcpy(ours, theirs, state_size);
+    ck_assert_int_eq(nd__interpret(f, (const void *const *)in, expected, variables, variables), ND_OK);
+
+    nd__plan *plan = nd__schedule(lowered, nd_module_function(lowered, f->name), target, offsets);
+    ck_assert_msg(plan, "%s, %s: %s", what, target->cpu, nd_module_error(lowered));
+    plan_check(plan, state);
+    const char *wrong = plan_run(plan, ours, (const void *const *)in, out, message, sizeof message);
+    if (wrong)
+        nd__plan_print(plan, true, stderr);
+    ck_assert_msg(!wrong, "%s, %s: %s", what, target->cpu, wrong);
+    for (int i = 0; i < f->output_count; i++) {
+        const nd_value *v = f->outputs[i];
+        snprintf(text, sizeof text, "%s, %s, output %d", what, target->cpu, i);
+        if (bits_difference(v->dtype, nd__elements(&v->shape), expected[i], out[i]) >= 0)
+            nd__plan_print(plan, true, stderr);
+        ck_assert_bits(text, v->dtype, nd__elements(&v->shape), expected[i], out[i]);
+    }
+    for (int i = 0; i < m->variable_count; i++) {
+        const nd_value *v = m->variables[i]->read;
+        snprintf(text, sizeof text, "%s, %s, variable %s", what, target->cpu, m->variables[i]->name);
+        ck_assert_bits(text, v->dtype, nd__elements(&v->shape), theirs + offsets[i], ours + offsets[i]);
+    }
+    nd__plan_destroy(plan);
+    release(f->input_count, in);
+    release(f->output_count, out);
+    release(f->output_count, expected);
+    free(ours);
+    free(theirs);
+}
+
+/* Every entry point of a module, for every processor. */
+static void compare_all(const char *what, nd_module *m, bool passes, uint64_t *state)
+{
+    nd_module *copy = nd__module_copy(m, NULL);
+    if (passes)
+        copy = nd__run_passes(copy, NULL);
+    nd_module *lowered = nd__canonical(copy);
+    nd_module_destroy(copy);
+    ck_assert_msg(nd_module_status(lowered) == ND_OK, "%s: %s", what, nd_module_error(lowered));
+    for (int i = 0; nd__entry_point(m, i); i++)
+        for (int t = 0; t < TARGETS; t++)
+            compare(what, m, nd__entry_point(m, i), lowered, &targets[t], state);
+    nd_module_destroy(lowered);
+}
+
+START_TEST(every_op_on_random_shapes)
+{
+    char what[128];
+    for (int op = 0; op < ND__OPS; op++)
+        for (int dtype = 0; dtype < ND_STRING; dtype++)
+            for (uint64_t seed = 0; seed < 20 && random_op_takes((nd__op)op, (nd_dtype)dtype); seed++) {
+                uint64_t state = seed * 7919 + (uint64_t)op * 31 + (uint64_t)dtype;
+                nd_module *m = nd_module_create("random");
+                random_op(m, (nd__op)op, (nd_dtype)dtype, &state);
+                snprintf(what, sizeof what, "%s %s seed %" PRIu64, nd__ops[op].name, nd_dtype_name((nd_dtype)dtype),
+                         seed);
+                compare_all(what, m, seed % 2, &state);
+                nd_module_destroy(m);
+            }
+}
+END_TEST
+
+START_TEST(random_graphs)
+{
+    char what[64];
+    for (uint64_t seed = 0; seed < 500; seed++) {
+        uint64_t state = seed;
+        nd_module *m = random_graph(&state);
+        snprintf(what, sizeof what, "graph seed %" PRIu64, seed);
+        compare_all(what, m, seed % 3 > 0, &state);
+        nd_module_destroy(m);
+    }
+}
+END_TEST
+
+/* -- shapes that reach every tile, tail, pass and block
+ * ---------------------------------------------------------------- */
+
+static nd_value *input(nd_module *m, const char *name, nd_shape shape)
+{
+    return nd_input(m, name, ND_F32, shape);
+}
+
+static void compare_and_destroy(const char *what, nd_module *m)
+{
+    uint64_t state = 7;
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s: %s", what, nd_module_error(m));
+    compare_all(what, m, true, &state);
+    nd_module_destroy(m);
+}
+
+START_TEST(sums_of_every_length)
+{
+    static const int64_t lengths[] = {0, 1, 2, 31, 63, 64, 65, 95, 96, 128, 200, 4095, 4096, 4097, 8200};
+    static const nd_dtype dtypes[] = {ND_F32, ND_F64, ND_I64, ND_U8};
+    char what[64];
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+            const int64_t n = lengths[i], rows = n > 1000 ? 2 : 5, columns = n > 1000 ? 3 : 21;
+            nd_module *m = nd_module_create("sums");
+            nd_value *x = nd_input(m, "x", dtypes[d], ND_SHAPE(rows, n)),
+                     *y = nd_input(m, "y", dtypes[d], ND_SHAPE(n, columns));
+            nd_value *z = nd_input(m, "z", dtypes[d], ND_SHAPE(2, n, 3));
+            nd_value *row = nd_sum(x, ND_AXES(1), false), *column = nd_reduce_max(y, ND_AXES(0), false);
+            nd_function(m, "f", ND_VALUES(x, y, z),
+                        ND_VALUES(row, column, nd_sum(nd_mul(y, y), ND_AXES(0), false),
+                                  nd_reduce_min(x, ND_AXES(1), true), nd_sum(z, ND_AXES(0, 2), false),
+                                  nd_sum(z, ND_ALL_AXES, false), nd_add(nd_sum(nd_mul(x, x), ND_AXES(1), false), row)));
+            snprintf(what, sizeof what, "sums of %d %s", (int)n, nd_dtype_name(dtypes[d]));
+            compare_and_destroy(what, m);
+        }
+}
+END_TEST
+
+/* Softmax, its gradient, normalisation: several passes, values kept between them. */
+START_TEST(rows_in_passes)
+{
+    static const int64_t lengths[] = {2, 10, 17, 64, 65, 100, 130};
+    char what[64];
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        for (int rank = 1; rank <= 3; rank++) {
+            const int64_t n = lengths[i], dims[] = {3, 19, n};
+            nd_module *m = nd_module_create("rows");
+            nd_shape shape = nd_shape_of((size_t)rank, dims + 3 - rank);
+            nd_value *x = input(m, "x", shape), *t = input(m, "t", shape), *gain = input(m, "gain", ND_SHAPE(n));
+            nd_axes last = ND_AXES(-1);
+            nd_value *soft = nd_softmax(x, -1), *centred = nd_sub(x, nd_mean(x, last, true));
+            nd_value *variance = nd_mean(nd_mul(centred, centred), last, true);
+            nd_value *scale = nd_div(nd_const(m, 1), nd_sqrt(nd_add(variance, nd_const(m, 1e-5))));
+            nd_value *normal = nd_mul(nd_mul(centred, scale), gain);
+            nd_value *loss = nd_sum(nd_mul(nd_softmax(normal, -1), t), ND_ALL_AXES, false), *grads[2];
+            nd_gradients(loss, 2, (nd_value *[]){x, gain}, grads);
+            nd_function(m, "f", ND_VALUES(x, t, gain),
+                        ND_VALUES(soft, normal, nd_logsumexp(x, last, false), loss, grads[0], grads[1],
+                                  nd_argmax(x, -1), nd_argmin(x, 0)));
+            snprintf(what, sizeof what, "rows of %d, rank %d", (int)n, rank);
+            compare_and_destroy(what, m);
+        }
+}
+END_TEST
+
+/* All transposes, batches, tails of tiles; bias, activation and an update behind; the lane order. */
+START_TEST(products_of_every_shape)
+{
+    static const int64_t sizes[][3] = {{1, 1, 70},  {1, 8, 100},  {2, 4, 4200}, {3, 5, 7},    {4, 64, 3},  {7, 70, 9},
+                                       {33, 17, 5}, {128, 10, 4}, {10, 128, 3}, {50, 130, 2}, {64, 1, 20}, {1, 40, 12}};
+    char what[64];
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int turn = 0; turn < 4; turn++)
+            for (int batch = 0; batch < 2; batch++) {
+                const int64_t rows = sizes[i][0], columns = sizes[i][1], inner = sizes[i][2];
+                const bool ta = turn & 1, tb = turn & 2;
+                nd_module *m = nd_module_create("products");
+                nd_value *a = batch ? input(m, "a", ta ? ND_SHAPE(3, inner, rows) : ND_SHAPE(3, rows, inner))
+                                    : input(m, "a", ta ? ND_SHAPE(inner, rows) : ND_SHAPE(rows, inner));
+                nd_value *b = input(m, "b", tb ? ND_SHAPE(columns, inner) : ND_SHAPE(inner, columns));
+                nd_value *bias = input(m, "bias", ND_SHAPE(columns)), *scale = input(m, "scale", ND_SHAPE(rows, 1));
+                nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(rows, columns), nd_zeros());
+                if (batch)
+                    b = nd_broadcast(
+                        b, nd_shape_of(3, (int64_t[]){3, nd_value_shape(b).dims[0], nd_value_shape(b).dims[1]}));
+                nd_value *y = nd_matmul_t(a, ta, b, tb), *z = nd_relu(nd_mul(nd_add(y, bias), scale));
+                nd_function *f =
+                    nd_function(m, "f", ND_VALUES(a, batch ? b->node->inputs[0] : b, bias, scale), ND_VALUES(y, z));
+                nd_value *g = batch ? nd_sum(y, ND_AXES(0), false) : y;
+                nd_assign(f, w, nd_sub(w, nd_mul(nd_const(m, 0.5), g)));
+                snprintf(what, sizeof what, "%d x %d x %d, turned %d, batch %d", (int)rows, (int)columns, (int)inner,
+                         turn, batch);
+                compare_and_destroy(what, m);
+            }
+}
+END_TEST
+
+/* What overwrites what it, or another, still reads. */
+START_TEST(updates_in_place)
+{
+    nd_module *m = nd_module_create("updates");
+    nd_value *x = input(m, "x", ND_SHAPE(40, 6));
+    nd_value *a = nd_variable(m, "a", ND_F32, ND_SHAPE(6, 6), nd_zeros()),
+             *b = nd_variable(m, "b", ND_F32, ND_SHAPE(6, 6), nd_zeros());
+    nd_value *c = nd_variable(m, "c", ND_F32, ND_SHAPE(6, 6), nd_zeros()),
+             *d = nd_variable(m, "d", ND_F32, ND_SHAPE(6), nd_zeros());
+    nd_function *f = nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_matmul(x, a), nd_transpose(c, ND_ALL_AXES), d));
+    nd_assign(f, a, nd_add(a, nd_matmul_t(x, true, x, false))); /* beside a product that reads it */
+    nd_assign(f, b, c);                                         /* exchanged */
+    nd_assign(f, c, b);
+    nd_assign(f, d, nd_at(nd_add(d, nd_sum(a, ND_AXES(0), false)), "::-1")); /* moved */
+    nd_function *g = nd_function(m, "g", ND_VALUES(), ND_VALUES(nd_sum(a, ND_ALL_AXES, false)));
+    nd_assign(g, a, nd_transpose(a, ND_ALL_AXES));
+    nd_assign(g, b, nd_div(a, nd_add(nd_sum(b, ND_AXES(1), true), nd_const(m, 1))));
+    nd_assign(g, c, nd_matmul(c, c));
+    nd_assign(g, d, d);
+    compare_and_destroy("updates", m);
+}
+END_TEST
+
+/* A whole training step, in both orders of its sizes. */
+START_TEST(training_steps)
+{
+    static const int64_t sizes[][4] = {{5, 20, 12, 3}, {32, 64, 33, 10}, {17, 70, 130, 65}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t *n = sizes[i];
+        nd_module *m = nd_module_create("step");
+        nd_value *x = input(m, "x", ND_SHAPE(n[0], n[1])), *y = nd_input(m, "index", ND_I32, ND_SHAPE(n[0]));
+        nd_value *w1 = nd_variable(m, "w1", ND_F32, ND_SHAPE(n[1], n[2]), nd_glorot_uniform());
+        nd_value *b1 = nd_variable(m, "b1", ND_F32, ND_SHAPE(n[2]), nd_zeros());
+        nd_value *w2 = nd_variable(m, "w2", ND_F32, ND_SHAPE(n[2], n[3]), nd_he_normal());
+        nd_value *b2 = nd_variable(m, "b2", ND_F32, ND_SHAPE(n[3]), nd_random_uniform(-1, 1));
+        nd_value *h = nd_relu(nd_add(nd_matmul(x, w1), b1));
+        nd_value *loss = nd_cross_entropy(nd_add(nd_matmul(h, w2), b2), y), *weights[] = {w1, b1, w2, b2};
+        nd_function *step = nd_function(m, "step", ND_VALUES(x, y), ND_VALUES(loss));
+        nd_function *slow = nd_function(m, "slow", ND_VALUES(x, y), ND_VALUES(loss));
+        nd_sgd(step, loss, 4, weights, nd_const(m, 0.1));
+        nd_sgd_momentum(slow, loss, 4, weights, nd_const(m, 0.1), nd_const(m, 0.9));
+        nd__init_function(m);
+        compare_and_destroy("training step", m);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("schedule");
+    TCase *random = tcase_create("random");
+    tcase_set_timeout(random, 300);
+    tcase_add_test(random, every_op_on_random_shapes);
+    tcase_add_test(random, random_graphs);
+    tcase_add_test(random, sums_of_every_length);
+    tcase_add_test(random, rows_in_passes);
+    tcase_add_test(random, products_of_every_shape);
+    tcase_add_test(random, updates_in_place);
+    tcase_add_test(random, training_steps);
+    suite_add_tcase(suite, random);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}

@@ -1,11 +1,17 @@
 /* The canonical form: what its header promises of every node, and that no bit changes. */
 #include "compiler/passes/passes.h"
 #include "compiler/schedule/canonical.h"
+#include "golden.h"
+#include "nadir/text.h"
 #include "random_graph.h"
 #include "random_op.h"
 
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *source_dir;
 
 static void check_reduction(const char *what, const nd__node *n)
 {
@@ -126,8 +132,30 @@ START_TEST(random_graphs)
 }
 END_TEST
 
-int main(void)
+static void run_golden(const char *folder, const char *name)
 {
+    char path[1300];
+    nd_module *m = golden_module(folder, name), *after = nd__canonical(m), *clean = nd__dce(after);
+    uint64_t state = 1;
+    check(name, m, &state);
+    char *text = nd_module_to_text(clean);
+    snprintf(path, sizeof path, "%s/%.*s.txt", folder, (int)strlen(name) - 3, name);
+    golden_compare(path, text);
+    free(text);
+    nd_module_destroy(clean);
+    nd_module_destroy(after);
+    nd_module_destroy(m);
+}
+
+START_TEST(golden)
+{
+    ck_assert_int_gt(golden_each(source_dir, "canonical", run_golden), 0);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    source_dir = argc > 1 ? argv[1] : ".";
     Suite *suite = suite_create("canonical");
     TCase *t = tcase_create("canonical");
     tcase_set_timeout(t, 60);
@@ -135,6 +163,7 @@ int main(void)
     tcase_add_test(t, every_set_of_axes);
     tcase_add_test(t, products_of_every_batch);
     tcase_add_test(t, random_graphs);
+    tcase_add_test(t, golden);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

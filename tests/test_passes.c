@@ -1,12 +1,17 @@
 /* Passes: none changes a bit, each does what its file says. */
 #include "compiler/passes/passes.h"
 #include "failing_alloc.h"
+#include "golden.h"
+#include "nadir/text.h"
 #include "random_graph.h"
 #include "random_op.h"
 
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+static const char *source_dir;
 
 static const struct {
     const char *name;
@@ -73,6 +78,39 @@ START_TEST(no_pass_changes_bits_of_any_op)
                 try_passes(what, m, &state);
                 nd_module_destroy(m);
             }
+}
+END_TEST
+
+/* -- golden texts
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* NAME.nd becomes NAME.txt by the pass that the folder is called after. */
+static void run_golden(const char *folder, const char *name)
+{
+    char path[1300];
+    const char *pass = strrchr(folder, '/') + 1;
+    nd_module *m = golden_module(folder, name), *after = NULL;
+    if (strcmp(pass, "pipeline") == 0)
+        after = nd__run_passes(nd__module_copy(m, NULL), NULL);
+    for (int i = 0; i < PASSES && !after; i++)
+        if (strcmp(pass, passes[i].name) == 0)
+            after = passes[i].run(m);
+    good(path, after);
+    uint64_t state = 1;
+    same_results(name, m, after, &state);
+    char *text = nd_module_to_text(after);
+    snprintf(path, sizeof path, "%s/%.*s.txt", folder, (int)strlen(name) - 3, name);
+    golden_compare(path, text);
+    free(text);
+    nd_module_destroy(after);
+    nd_module_destroy(m);
+}
+
+START_TEST(golden)
+{
+    for (const char *const *name = nd__pass_names(); *name; name++)
+        ck_assert_msg(golden_each(source_dir, *name, run_golden) > 0, "no golden texts of %s", *name);
+    ck_assert_int_gt(golden_each(source_dir, "pipeline", run_golden), 0);
 }
 END_TEST
 
@@ -490,6 +528,36 @@ START_TEST(passes_off_stay_off)
 }
 END_TEST
 
+START_TEST(dumps_are_texts)
+{
+    char text[4096] = "";
+    FILE *file = tmpfile();
+    nd_module *m = nd__run_passes(small(), &(nd__pass_options){.dump_after = "cse,dce", .dump = file});
+    ck_assert_int_eq(nd_module_status(m), ND_OK);
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    const char *start = "# after cse\nnadir 1\nmodule m", *second = strstr(text, "# after dce\nnadir 1\n");
+    ck_assert_msg(strncmp(text, start, strlen(start)) == 0 && second, "%s", text);
+    ck_assert_ptr_null(strstr(text, "# after fold"));
+    nd_module *again = nd_module_parse(second, "dump");
+    ck_assert_msg(nd_module_status(again) == ND_OK, "%s", nd_module_error(again));
+    nd_module_destroy(again);
+    nd_module_destroy(m);
+
+    /* To where nothing can be written. */
+    file = fopen("/dev/full", "w");
+    if (!file)
+        return;
+    setbuf(file, NULL);
+    m = nd__run_passes(small(), &(nd__pass_options){.dump_after = "all", .dump = file});
+    ck_assert_int_eq(nd_module_status(m), ND_ERR_IO);
+    ck_assert_str_eq(nd_module_error(m), "dump after inline: it cannot be written");
+    nd_module_destroy(m);
+    fclose(file);
+}
+END_TEST
+
 START_TEST(an_unknown_pass_is_an_error)
 {
     nd_module *m = nd__run_passes(small(), &(nd__pass_options){.off = "cse,inlining"});
@@ -538,13 +606,15 @@ START_TEST(survives_every_failing_allocation)
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
+    source_dir = argc > 1 ? argv[1] : ".";
     Suite *suite = suite_create("passes");
     TCase *t = tcase_create("passes");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, no_pass_changes_bits_of_random_graphs);
     tcase_add_test(t, no_pass_changes_bits_of_any_op);
+    tcase_add_test(t, golden);
     tcase_add_test(t, cse_merges_what_is_equal);
     tcase_add_test(t, cse_keeps_inputs_of_one_name_apart);
     tcase_add_test(t, dce_drops_what_nothing_needs);
@@ -557,6 +627,7 @@ int main(void)
     tcase_add_test(t, simplify_leaves_what_is_not_exact);
     tcase_add_test(t, a_known_branch_is_a_call);
     tcase_add_test(t, passes_off_stay_off);
+    tcase_add_test(t, dumps_are_texts);
     tcase_add_test(t, an_unknown_pass_is_an_error);
     tcase_add_test(t, a_failed_module_comes_back);
     tcase_add_test(t, survives_every_failing_allocation);

@@ -3,13 +3,13 @@
 #include "compiler/graph/graph.h"
 #include "compiler/text/show.h"
 #include "failing_alloc.h"
+#include "golden.h"
 #include "nadir/nn.h"
 #include "nadir/text.h"
 #include "random_op.h"
 #include "temp_dir.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -422,19 +422,6 @@ END_TEST
 
 /* -- golden texts -------------------------------------------------------------------------------------------------- */
 
-/* The file's content, or NULL. */
-static char *slurp(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return NULL;
-    char *text = calloc(1, 1 << 20);
-    const size_t n = fread(text, 1, (1 << 20) - 1, file);
-    text[n] = '\0';
-    fclose(file);
-    return text;
-}
-
 static char *captured(nd_status (*print)(nd_module *, FILE *), nd_module *m)
 {
     FILE *file = tmpfile();
@@ -447,19 +434,6 @@ static char *captured(nd_status (*print)(nd_module *, FILE *), nd_module *m)
     return text;
 }
 
-static void compare_golden(const char *path, const char *actual)
-{
-    char *expected = slurp(path);
-    if (getenv("NADIR_REWRITE_GOLDEN")) { /* on purpose; read the diff */
-        FILE *file = fopen(path, "wb");
-        fputs(actual, file);
-        fclose(file);
-    } else if (!expected || strcmp(expected, actual) != 0) {
-        ck_abort_msg("%s: expected\n%.1500s\ngot\n%.1500s", path, expected ? expected : "(no file)", actual);
-    }
-    free(expected);
-}
-
 /* NAME.nd is parsed. With NAME.err it fails with that message; with NAME.txt it prints as that, otherwise as it is;
  * with NAME.dot that is its picture. */
 static void run_golden(const char *dir, const char *name)
@@ -467,24 +441,24 @@ static void run_golden(const char *dir, const char *name)
     char path[2048], other[2048];
     const int stem = (int)strlen(name) - 3;
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    char *text = slurp(path), *expected;
+    char *text = golden_read(path), *expected;
     nd_module *m = nd_module_parse(text, name);
     snprintf(other, sizeof other, "%s/%.*s.err", dir, stem, name);
-    if ((expected = slurp(other))) {
+    if ((expected = golden_read(other))) {
         char message[4096];
         snprintf(message, sizeof message, "%s\n", nd_module_error(m));
-        compare_golden(other, message);
+        golden_compare(other, message);
     } else {
         ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
         char *printed = nd_module_to_text(m);
         snprintf(other, sizeof other, "%s/%.*s.txt", dir, stem, name);
-        compare_golden((expected = slurp(other)) ? other : path, printed);
+        golden_compare((expected = golden_read(other)) ? other : path, printed);
         free(printed);
         free(expected);
         snprintf(other, sizeof other, "%s/%.*s.dot", dir, stem, name);
-        if ((expected = slurp(other))) {
+        if ((expected = golden_read(other))) {
             char *drawn = captured(nd_module_dot, m);
-            compare_golden(other, drawn);
+            golden_compare(other, drawn);
             free(drawn);
         }
     }
@@ -495,20 +469,7 @@ static void run_golden(const char *dir, const char *name)
 
 START_TEST(golden)
 {
-    char dir[900];
-    snprintf(dir, sizeof dir, "%s/golden/text", source_dir);
-    DIR *folder = opendir(dir);
-    ck_assert_msg(folder != NULL, "%s: no such folder", dir);
-    int count = 0;
-    for (struct dirent *entry; (entry = readdir(folder));) {
-        const size_t n = strlen(entry->d_name);
-        if (n > 3 && strcmp(entry->d_name + n - 3, ".nd") == 0) {
-            run_golden(dir, entry->d_name);
-            count++;
-        }
-    }
-    closedir(folder);
-    ck_assert_int_ge(count, 5);
+    ck_assert_int_ge(golden_each(source_dir, "text", run_golden), 5);
 }
 END_TEST
 

@@ -1,5 +1,6 @@
 /* The pipeline: which passes run, in which order. */
 #include "compiler/passes/passes.h"
+#include "nadir/text.h"
 
 #include <string.h>
 
@@ -85,6 +86,15 @@ static void verify(nd_module *m, const char *pass)
         nd__arena_format(&m->arena, "the graph is wrong after the pass \"%s\", please report it: %s", pass, wrong);
 }
 
+static void print(nd_module *m, const char *pass, FILE *out)
+{
+    nd_status status = fprintf(out, "# after %s\n", pass) < 0 ? ND_ERR_IO : nd_module_print(m, out);
+    if (status == ND_ERR_MEMORY)
+        nd__fail_memory(m);
+    else if (status != ND_OK)
+        nd__fail(m, status, "", "dump after %s: it cannot be written", pass);
+}
+
 nd_module *nd__run_passes(nd_module *m, const nd__pass_options *options)
 {
     const nd__pass_options defaults = {0}, *o = options ? options : &defaults;
@@ -102,8 +112,8 @@ nd_module *nd__run_passes(nd_module *m, const nd__pass_options *options)
         m = next;
         if (m && look)
             verify(m, pipeline[i].name);
-        if (m && m->status == ND_OK && dump[i] && o->dump && fprintf(o->dump, "# after %s\n", pipeline[i].name) < 0)
-            nd__fail(m, ND_ERR_IO, "", "dump after %s: it cannot be written", pipeline[i].name);
+        if (m && m->status == ND_OK && dump[i] && o->dump)
+            print(m, pipeline[i].name, o->dump);
     }
     return m;
 }

@@ -1,7 +1,7 @@
 /* NumPy's file of one array: a magic, a header that is a Python dictionary, the elements. The format is described in
  * NumPy's documentation, numpy.lib.format. */
-#include "nadir/data.h"
-#include "runtime/file.h"
+#include "runtime/npy.h"
+
 #include "runtime/tensor.h"
 
 #include <stdlib.h>
@@ -189,7 +189,7 @@ static nd_tensor *read_elements(const char *path, const header *h, const unsigne
     return copy;
 }
 
-static nd_tensor *parse(const char *path, const nd__bytes *file)
+nd_tensor *nd__npy_parse(const char *path, const nd__bytes *file)
 {
     const unsigned char *d = file->data;
     if (file->count < 10 || memcmp(d, "\x93NUMPY", 6) != 0)
@@ -225,7 +225,7 @@ nd_tensor *nd_npy_read(const char *path)
     nd__message message = {ND_OK, NULL};
     nd_tensor *t;
     if (nd__file_read(path, false, &file, &message) == ND_OK)
-        t = parse(path, &file);
+        t = nd__npy_parse(path, &file);
     else
         t = nd__tensor_failed(message.status, "%s", nd__message_text(&message));
     nd__message_clear(&message);
@@ -235,13 +235,10 @@ nd_tensor *nd_npy_read(const char *path)
 
 /* -- writing ------------------------------------------------------------------------------------------------------ */
 
-nd_status nd_npy_write(const char *path, nd_tensor *tensor)
+size_t nd__npy_header(const nd_tensor *tensor, unsigned char start[ND__NPY_HEADER])
 {
-    if (nd_tensor_status(tensor) != ND_OK)
-        return nd_tensor_status(tensor);
-    if (tensor->dtype == ND_STRING)
-        return nd__tensor_complain(tensor, ND_ERR_ARGUMENT, "a string does not go into a .npy file");
-    char text[512];
+    enum { START = 10, ALIGN = 64 };
+    char text[ND__NPY_HEADER - START - ALIGN]; /* eight sizes of 19 digits take less */
     size_t size = nd_dtype_size(tensor->dtype);
     int n = snprintf(text, sizeof text, "{'descr': '%s%s', 'fortran_order': False, 'shape': (", size == 1 ? "|" : "<",
                      codes[tensor->dtype]);
@@ -249,10 +246,21 @@ nd_status nd_npy_write(const char *path, nd_tensor *tensor)
         n += snprintf(text + n, sizeof text - (size_t)n, i ? ", %lld" : "%lld", (long long)tensor->shape.dims[i]);
     n += snprintf(text + n, sizeof text - (size_t)n, "%s), }", tensor->shape.rank == 1 ? "," : "");
     /* Spaces and a newline, so that the elements begin at a multiple of 64. */
-    int padded = (10 + n + 1 + 63) / 64 * 64 - 10;
-    unsigned char start[10] = {
-        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(padded & 255), (unsigned char)(padded >> 8)};
+    size_t whole = (START + (size_t)n + 1 + ALIGN - 1) / ALIGN * ALIGN, padded = whole - START;
+    memcpy(start, (unsigned char[START]){0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, padded & 255, padded >> 8 & 255}, START);
+    memcpy(start + START, text, (size_t)n);
+    memset(start + START + n, ' ', padded - (size_t)n - 1);
+    start[whole - 1] = '\n';
+    return whole;
+}
 
+nd_status nd_npy_write(const char *path, nd_tensor *tensor)
+{
+    if (nd_tensor_status(tensor) != ND_OK)
+        return nd_tensor_status(tensor);
+    if (tensor->dtype == ND_STRING)
+        return nd__tensor_complain(tensor, ND_ERR_ARGUMENT, "a string does not go into a .npy file");
+    unsigned char start[ND__NPY_HEADER];
     nd__message message = {ND_OK, NULL};
     nd_tensor *whole = nd_tensor_is_contiguous(tensor) ? nd_tensor_view(tensor) : nd_tensor_copy(tensor);
     nd_status status = nd_tensor_status(whole);
@@ -262,9 +270,8 @@ nd_status nd_npy_write(const char *path, nd_tensor *tensor)
     else
         status = nd__writer_open(&writer, path, &message);
     if (status == ND_OK) {
-        nd__writer_elements(&writer, start, sizeof start, 1);
-        fprintf(writer.file, "%s%*s\n", text, padded - n - 1, "");
-        nd__writer_elements(&writer, whole->data, (size_t)whole->count, size);
+        nd__writer_elements(&writer, start, nd__npy_header(whole, start), 1);
+        nd__writer_elements(&writer, whole->data, (size_t)whole->count, nd_dtype_size(whole->dtype));
         status = nd__writer_close(&writer, true, &message);
     }
     if (status != ND_OK)

@@ -302,15 +302,6 @@ void nd__safetensors_copy(const nd__safetensors *s, const nd__saved *saved, nd_t
 
 /* -- writing ------------------------------------------------------------------------------------------------------ */
 
-static bool is_utf8(const char *text)
-{
-    size_t n = strlen(text), length;
-    for (; n > 0; n -= length, text += length)
-        if ((length = nd__utf8_length(text, n)) == 0)
-            return false;
-    return true;
-}
-
 static void add_tensor(nd__text *header, const char *name, const nd_tensor *t, size_t begin)
 {
     nd__json_add_string(header, name);
@@ -357,7 +348,7 @@ nd_status nd__safetensors_write(const char *path, size_t count, const char *cons
                                 size_t pair_count, const nd__pair *pairs, nd__message *message)
 {
     for (size_t i = 0; i < count; i++)
-        if (!is_utf8(names[i]) || strcmp(names[i], metadata_name) == 0)
+        if (!nd__utf8_is_valid(names[i]) || strcmp(names[i], metadata_name) == 0)
             return nd__message_set(message, ND_ERR_ARGUMENT, "%s: a safetensors file has no tensor named \"%s\"", path,
                                    names[i]);
     nd__text header = {0};

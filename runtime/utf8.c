@@ -1,6 +1,8 @@
 /* UTF-8. */
 #include "runtime/utf8.h"
 
+#include <string.h>
+
 size_t nd__utf8_length(const char *text, size_t n)
 {
     const unsigned char *p = (const unsigned char *)text;
@@ -22,6 +24,15 @@ size_t nd__utf8_length(const char *text, size_t n)
         if (p[i] < 0x80 || p[i] > 0xBF)
             return 0;
     return length;
+}
+
+bool nd__utf8_is_valid(const char *text)
+{
+    size_t n = strlen(text), length;
+    for (; n > 0; n -= length, text += length)
+        if ((length = nd__utf8_length(text, n)) == 0)
+            return false;
+    return true;
 }
 
 size_t nd__utf8_encode(char bytes[4], uint32_t character)

@@ -31,6 +31,13 @@ ND_API nd_tensor *nd_npy_read(const char *path);
 /* Writes the tensor (of any strides) as .npy version 1, C order, little-endian; aside and then renamed, so that an old
  * file stays whole when this fails. The message stays on the tensor. ND_ERR_ARGUMENT: a string. */
 ND_API nd_status nd_npy_write(const char *path, nd_tensor *tensor);
+/* Reads one array of NumPy's .npz, by its name as np.savez was given it; also from np.savez_compressed. As nd_npy_read,
+ * and ND_ERR_ARGUMENT: there is no such array; the message lists those that there are. */
+ND_API nd_tensor *nd_npz_read(const char *path, const char *name);
+/* Writes tensors (of any strides) as .npz, not compressed; aside and then renamed. The same tensors give the same
+ * bytes. The message stays on the first tensor. ND_ERR_ARGUMENT: a string, no tensors, a name that is NULL, empty, not
+ * UTF-8 or there twice, more than 65535 tensors or 4 GB in all. */
+ND_API nd_status nd_npz_write(const char *path, size_t count, const char *const *names, nd_tensor *const *tensors);
 /* Reads the IDX files of MNIST and its kin, gzip or not; bytes, i32, f32 and f64. */
 ND_API nd_tensor *nd_idx_read(const char *path);
 
@@ -66,6 +73,9 @@ ND_API const char *nd_dataset_error(const nd_dataset *dataset);
  * contiguous is copied. ND_ERR_ARGUMENT: another number of rows than the first array, rank 0, a name twice. What fails
  * here fails the data set. */
 ND_API nd_status nd_dataset_add(nd_dataset *dataset, const char *name, const nd_tensor *array);
+
+/* Adds every array of a .npz file under its name, as above. */
+ND_API nd_status nd_dataset_add_npz(nd_dataset *dataset, const char *path);
 
 ND_API int64_t nd_dataset_rows(const nd_dataset *dataset);
 ND_API int nd_dataset_array_count(const nd_dataset *dataset);

@@ -353,6 +353,15 @@ START_TEST(a_full_disk_keeps_the_old_file)
 }
 END_TEST
 
+static _Noreturn void save_for_ever(nd_state *state, const char *path)
+{
+    for (double value = 1;; value++) {
+        nd_tensor_fill(nd_state_tensor(state, "w"), value);
+        if (nd_state_save(state, path) != ND_OK)
+            _exit(1);
+    }
+}
+
 /* A process that saves all the time is killed at some moment, again and again: the file is always whole. */
 START_TEST(survives_being_killed)
 {
@@ -369,11 +378,8 @@ START_TEST(survives_being_killed)
     for (int i = 0; i < TIMES; i++) {
         pid_t child = fork();
         ck_assert_int_ne(child, -1);
-        for (float k = 1; child == 0; k++) {
-            nd_tensor_fill(nd_state_tensor(state, "w"), (double)k);
-            if (nd_state_save(state, path) != ND_OK)
-                _exit(1);
-        }
+        if (child == 0)
+            save_for_ever(state, path);
         nanosleep(&(struct timespec){0, 1000000 + 3700000L * i}, NULL);
         kill(child, SIGKILL);
         int status;

@@ -1,0 +1,311 @@
+/* The bit contract, end to end: interpreted, compiled into the process for every processor that runs here, compiled
+ * ahead of time and linked by the C compiler, a program gives the same bits. */
+#include "compiler/graph/graph.h"
+#include "compiler/llvm/llvm.h"
+#include "nadir/compile.h"
+#include "nadir/nn.h"
+#include "random_graph.h"
+#include "random_op.h"
+#include "temp_dir.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const cpus[] = {"x86-64-v4", "x86-64-v3", "x86-64-v2", "x86-64"};
+enum { CPUS = sizeof cpus / sizeof *cpus, MOST = 64 };
+
+static bool runs_here(const char *cpu)
+{
+    char message[256];
+    nd__target target;
+    return nd__target_find(cpu, &target, message, sizeof message) == ND_OK && nd__target_runs_here(&target);
+}
+
+/* -- one call of every function ---------------------------------------------------------------------------------------
+ */
+
+static nd_tensor *make_port(nd_port port)
+{
+    return nd_tensor_zeros(port.dtype, port.shape);
+}
+
+/* The variables from random bits of `seed`, the same for every program of the module. */
+static void fill_state(const nd_module *m, nd_state *state, uint64_t seed)
+{
+    for (int i = 0; i < m->variable_count; i++) {
+        const nd__variable *v = m->variables[i];
+        nd_tensor *t = nd_tensor_zeros(v->dtype, v->shape);
+        random_fill(v->read, nd_tensor_data(t), false, &seed);
+        ck_assert_int_eq(nd_state_set(state, v->name, t), ND_OK);
+        nd_tensor_destroy(t);
+    }
+}
+
+/* The outputs of a function, then the variables afterwards. */
+static int run(const nd_module *m, nd_program *p, int function, uint64_t seed, nd_tensor **results)
+{
+    nd_tensor *in[MOST], *out[MOST];
+    const int inputs = nd_program_input_count(p, function), outputs = nd_program_output_count(p, function);
+    const nd_function *f = nd_module_function(m, nd_program_function_name(p, function));
+    nd_state *state = nd_state_create(p, 1);
+    int n = 0;
+    ck_assert_msg(state, "%s", nd_program_error(p));
+    fill_state(m, state, seed);
+    for (int i = 0; i < inputs; i++) {
+        in[i] = make_port(nd_program_input(p, function, i));
+        random_fill(f->inputs[i], nd_tensor_data(in[i]), true, &seed);
+    }
+    for (int i = 0; i < outputs; i++)
+        results[n++] = out[i] = make_port(nd_program_output(p, function, i));
+    nd_call *call = nd_bind(p, f->name, state, (nd_tensors){(size_t)inputs, in}, (nd_tensors){(size_t)outputs, out});
+    ck_assert_msg(call, "%s", nd_program_error(p));
+    ck_assert_msg(nd_run(call) == ND_OK, "%s", nd_call_error(call));
+    for (int i = 0; i < m->variable_count; i++)
+        results[n++] = nd_tensor_copy(nd_state_tensor(state, m->variables[i]->name));
+    nd_call_destroy(call);
+    nd_state_destroy(state);
+    for (int i = 0; i < inputs; i++)
+        nd_tensor_destroy(in[i]);
+    return n;
+}
+
+static void compare(const char *what, const nd_module *m, nd_program *expected, nd_program *found, uint64_t seed)
+{
+    for (int f = 0; f < nd_program_function_count(expected); f++) {
+        if (strcmp(nd_program_function_name(expected, f), "init") == 0)
+            continue;
+        nd_tensor *a[MOST], *b[MOST];
+        int n = run(m, expected, f, seed, a);
+        ck_assert_int_eq(run(m, found, f, seed, b), n);
+        for (int i = 0; i < n; i++) {
+            int64_t at = nd_tensor_difference(a[i], b[i]);
+            ck_assert_msg(
+                at == -1, "%s, function %s, result %d, element %" PRId64 ": %.17g interpreted, %.17g compiled", what,
+                nd_program_function_name(expected, f), i, at, nd_tensor_get(a[i], at), nd_tensor_get(b[i], at));
+            nd_tensor_destroy(a[i]);
+            nd_tensor_destroy(b[i]);
+        }
+    }
+}
+
+static nd_program *compiled(nd_module *m, const nd_compile_options *options)
+{
+    nd_program *p = nd_compile(m, options);
+    ck_assert_msg(nd_program_status(p) == ND_OK, "%s", nd_program_error(p));
+    return p;
+}
+
+/* Each graph for one processor after the other. */
+START_TEST(random_graphs)
+{
+    char what[64];
+    for (uint64_t seed = 1000; seed < 1060; seed++) {
+        uint64_t state = seed;
+        const char *cpu = cpus[seed % CPUS];
+        nd_module *m = random_graph(&state);
+        if (!runs_here(cpu))
+            cpu = "x86-64";
+        nd_program *p = compiled(m, &(nd_compile_options){.interpret = true});
+        nd_program *q = compiled(m, &(nd_compile_options){.cpu = cpu, .passes_off = seed % 5 == 0 ? "all" : NULL});
+        snprintf(what, sizeof what, "graph seed %" PRIu64 ", %s", seed, cpu);
+        compare(what, m, p, q, seed);
+        nd_program_destroy(p);
+        nd_program_destroy(q);
+        nd_module_destroy(m);
+    }
+}
+END_TEST
+
+/* -- training --------------------------------------------------------------------------------------------------------
+ */
+
+enum { BATCH = 13, FEATURES = 21, HIDDEN = 37, CLASSES = 10, STEPS = 25 };
+
+/* Two layers, momentum, an input of bytes, a loop over the hidden units' scale. */
+static nd_module *training_module(void)
+{
+    nd_module *m = nd_module_create("trained");
+    int64_t batch = nd_dim(m, "B", BATCH);
+    nd_value *pixels = nd_input(m, "x", ND_U8, ND_SHAPE(batch, FEATURES)),
+             *y = nd_input(m, "y", ND_I32, ND_SHAPE(batch));
+    nd_value *w1 = nd_variable(m, "hidden/weight", ND_F32, ND_SHAPE(FEATURES, HIDDEN), nd_glorot_uniform());
+    nd_value *b1 = nd_variable(m, "hidden/bias", ND_F32, ND_SHAPE(HIDDEN), nd_random_normal(0, 0.1));
+    nd_value *w2 = nd_variable(m, "out/weight", ND_F32, ND_SHAPE(HIDDEN, CLASSES), nd_he_normal());
+    nd_value *b2 = nd_variable(m, "out/bias", ND_F32, ND_SHAPE(CLASSES), nd_zeros());
+    nd_value *x = nd_div(nd_cast(pixels, ND_F32), nd_const(m, 255)), *weights[] = {w1, b1, w2, b2};
+    nd_value *h = nd_tanh(nd_add(nd_matmul(x, w1), b1)), *s = nd_input(m, "s", ND_F32, ND_SHAPE(HIDDEN)), *swept[1];
+    nd_scan(nd_function(m, "turn", ND_VALUES(s), ND_VALUES(nd_sigmoid(nd_mul(s, b1)))), 3, ND_VALUES(b1), ND_VALUES(),
+            false, swept);
+    nd_value *loss = nd_cross_entropy(nd_add(nd_matmul(nd_mul(h, swept[0]), w2), b2), y);
+    nd_function *step = nd_function(m, "step", ND_VALUES(pixels, y), ND_VALUES(loss));
+    nd_sgd_momentum(step, loss, 4, weights, nd_const(m, 0.05), nd_const(m, 0.9));
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
+    return m;
+}
+
+static void fill_batch(int step, nd_tensor *x, nd_tensor *y)
+{
+    uint64_t state = (uint64_t)step + 99;
+    for (int64_t i = 0; i < nd_tensor_count(x); i++)
+        nd_tensor_set_i64(x, i, random_below(&state, 256));
+    for (int64_t i = 0; i < nd_tensor_count(y); i++)
+        nd_tensor_set_i64(y, i, random_below(&state, CLASSES));
+}
+
+/* STEPS steps, every fourth on a smaller batch; the losses. */
+static nd_state *train(nd_program *p, float *losses)
+{
+    nd_state *state = nd_state_create(p, 42);
+    nd_program *programs[2] = {p, nd_program_specialize(p, "B", 5)};
+    ck_assert_msg(state && programs[1], "%s", nd_program_error(p));
+    nd_tensor *x[2], *y[2], *loss = nd_tensor_zeros(ND_F32, ND_SCALAR);
+    nd_call *calls[2];
+    for (int k = 0; k < 2; k++) {
+        x[k] = nd_tensor_zeros(ND_U8, ND_SHAPE(k ? 5 : BATCH, FEATURES));
+        y[k] = nd_tensor_zeros(ND_I32, ND_SHAPE(k ? 5 : BATCH));
+        calls[k] = nd_bind(programs[k], "step", state, ND_IN(x[k], y[k]), ND_OUT(loss));
+        ck_assert_msg(calls[k], "%s", nd_program_error(programs[k]));
+    }
+    for (int i = 0; i < STEPS; i++) {
+        int k = i % 4 == 3;
+        fill_batch(i, x[k], y[k]);
+        ck_assert_int_eq(nd_run(calls[k]), ND_OK);
+        losses[i] = (float)nd_tensor_get(loss, 0);
+    }
+    for (int k = 0; k < 2; k++) {
+        nd_call_destroy(calls[k]);
+        nd_tensor_destroy(x[k]);
+        nd_tensor_destroy(y[k]);
+    }
+    nd_tensor_destroy(loss);
+    return state;
+}
+
+START_TEST(whole_training_runs)
+{
+    nd_module *m = training_module();
+    nd_program *p = compiled(m, &(nd_compile_options){.interpret = true});
+    float expected[STEPS], losses[STEPS];
+    nd_state *reference = train(p, expected);
+    ck_assert_msg(expected[STEPS - 1] < expected[0], "it learns: %g, %g", (double)expected[0],
+                  (double)expected[STEPS - 1]);
+    for (int c = 0; c < CPUS; c++) {
+        if (!runs_here(cpus[c]))
+            continue;
+        nd_program *q = compiled(m, &(nd_compile_options){.cpu = cpus[c]});
+        nd_state *state = train(q, losses);
+        for (int i = 0; i < STEPS; i++)
+            ck_assert_msg(losses[i] == expected[i], "%s, step %d: %.9g and %.9g", cpus[c], i, (double)expected[i],
+                          (double)losses[i]);
+        for (int i = 0; i < m->variable_count; i++)
+            ck_assert_msg(nd_tensor_same_bits(nd_state_tensor(reference, m->variables[i]->name),
+                                              nd_state_tensor(state, m->variables[i]->name)),
+                          "%s: %s", cpus[c], m->variables[i]->name);
+        nd_state_destroy(state);
+        nd_program_destroy(q);
+    }
+    nd_state_destroy(reference);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+}
+END_TEST
+
+/* -- ahead of time ---------------------------------------------------------------------------------------------------
+ */
+
+/* Trains on batches that it makes as fill_batch does, and writes the losses and the state to a file. */
+static const char main_text[] = "#include \"trained.h\"\n"
+                                "#include <stdio.h>\n"
+                                "static struct trained_state state;\n"
+                                "static _Alignas(64) char arena[TRAINED_ARENA_SIZE(1)];\n"
+                                "static uint64_t bits(uint64_t *s)\n"
+                                "{\n"
+                                "    uint64_t z = *s += 0x9e3779b97f4a7c15u;\n"
+                                "    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;\n"
+                                "    z = (z ^ z >> 27) * 0x94d049bb133111ebu;\n"
+                                "    return z ^ z >> 31;\n"
+                                "}\n"
+                                "int main(int argc, char **argv)\n"
+                                "{\n"
+                                "    static uint8_t x[13 * 21];\n"
+                                "    static int32_t y[13];\n"
+                                "    float loss;\n"
+                                "    FILE *out = fopen(argv[argc - 1], \"wb\");\n"
+                                "    trained_init(&state, arena, 42);\n"
+                                "    for (int i = 0; i < 25; i++) {\n"
+                                "        uint64_t s = (uint64_t)i + 99;\n"
+                                "        for (int k = 0; k < 13 * 21; k++)\n"
+                                "            x[k] = (uint8_t)(bits(&s) % 256);\n"
+                                "        for (int k = 0; k < 13; k++)\n"
+                                "            y[k] = (int32_t)(bits(&s) % 10);\n"
+                                "        trained_step(&state, arena, x, y, &loss);\n"
+                                "        fwrite(&loss, sizeof loss, 1, out);\n"
+                                "    }\n"
+                                "    fwrite(state.hidden_weight, sizeof state.hidden_weight, 1, out);\n"
+                                "    fwrite(state.out_bias_velocity, sizeof state.out_bias_velocity, 1, out);\n"
+                                "    return fclose(out) != 0;\n"
+                                "}\n";
+
+START_TEST(ahead_of_time)
+{
+    if (system("cc --version > /dev/null 2>&1") != 0)
+        return;
+    char command[2048], message[512] = "";
+    nd_module *m = training_module();
+    nd_program *p = compiled(m, NULL);
+    nd_state *state = nd_state_create(p, 42);
+    nd_tensor *x = nd_tensor_zeros(ND_U8, ND_SHAPE(BATCH, FEATURES)), *y = nd_tensor_zeros(ND_I32, ND_SHAPE(BATCH));
+    nd_tensor *loss = nd_tensor_zeros(ND_F32, ND_SCALAR);
+    nd_call *call = nd_bind(p, "step", state, ND_IN(x, y), ND_OUT(loss));
+    float expected[STEPS], found[STEPS], w[FEATURES * HIDDEN], v[CLASSES];
+    for (int i = 0; i < STEPS; i++) {
+        fill_batch(i, x, y);
+        ck_assert_int_eq(nd_run(call), ND_OK);
+        expected[i] = (float)nd_tensor_get(loss, 0);
+    }
+
+    ck_assert_msg(nd_compile_files(m, NULL, temp_path("trained"), NULL, message, sizeof message) == ND_OK, "%s",
+                  message);
+    temp_write("main.c", main_text, sizeof main_text - 1);
+    snprintf(command, sizeof command, "cc -std=c11 -Wall -Wextra -Werror -O1 %s %s -lm -o %s", temp_path("main.c"),
+             temp_path("trained.o"), temp_path("main"));
+    ck_assert_int_eq(system(command), 0);
+    snprintf(command, sizeof command, "%s %s", temp_path("main"), temp_path("bits"));
+    ck_assert_int_eq(system(command), 0);
+    FILE *file = fopen(temp_path("bits"), "rb");
+    ck_assert_int_eq(fread(found, sizeof found, 1, file), 1);
+    ck_assert_int_eq(fread(w, sizeof w, 1, file), 1);
+    ck_assert_int_eq(fread(v, sizeof v, 1, file), 1);
+    fclose(file);
+    ck_assert_int_eq(memcmp(found, expected, sizeof found), 0);
+    ck_assert_int_eq(memcmp(w, nd_tensor_data(nd_state_tensor(state, "hidden/weight")), sizeof w), 0);
+    ck_assert_int_eq(memcmp(v, nd_tensor_data(nd_state_tensor(state, "out/bias/velocity")), sizeof v), 0);
+
+    nd_call_destroy(call);
+    nd_state_destroy(state);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+    nd_tensor_destroy(x);
+    nd_tensor_destroy(y);
+    nd_tensor_destroy(loss);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("native");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 300);
+    tcase_add_test(all, random_graphs);
+    tcase_add_test(all, whole_training_runs);
+    tcase_add_test(all, ahead_of_time);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}

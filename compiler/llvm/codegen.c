@@ -1,4 +1,5 @@
-/* From the written module to an object: verify, improve a little, generate. */
+/* From the written module to an object: verify, generate. No pass runs before: kernels are written in final form, and
+ * LLVM's optimiser finds nothing in them to make faster. */
 #include "compiler/llvm/codegen.h"
 #include "compiler/llvm/ir.h"
 
@@ -6,11 +7,6 @@
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Object.h>
-#include <llvm-c/Transforms/PassBuilder.h>
-
-/* What is emitted is final; this only joins what two instructions of a kernel share (address arithmetic of different loops, conversions back
- * and forth). A pipeline string with a mistake aborts the process: it is this constant and no other. */
-#define PIPELINE ""
 
 /* The module's name, which LLVM also writes into the object as that of its source: no symbol of C can have it. */
 #define MODULE_NAME "nadir model"
@@ -41,7 +37,7 @@ static nd_status create_machine(const nd__machine *machine, LLVMTargetMachineRef
         LLVMDisposeMessage(text);
         return ND_ERR_TARGET;
     }
-    /* Level Default is 10 % slower to compile than Less, and its code is no worse; None spills everything. */
+    /* Level Less takes as long as Default; None takes half of that, and its code spills everything. */
     *result = LLVMCreateTargetMachine(target, machine->triple, machine->cpu, machine->features, LLVMCodeGenLevelDefault, LLVMRelocPIC,
                                       LLVMCodeModelDefault);
     if (*result)
@@ -54,19 +50,6 @@ static nd_status broken(const char *what, char *text, char *message, size_t size
 {
     snprintf(message, size, "%s: %s", what, text ? text : "no reason given");
     LLVMDisposeMessage(text);
-    return ND_ERR_INTERNAL;
-}
-
-static nd_status improve(nd__ir *ir, LLVMTargetMachineRef machine, char *message, size_t size)
-{
-    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(ir->module, PIPELINE, machine, options);
-    LLVMDisposePassBuilderOptions(options);
-    if (!error)
-        return ND_OK;
-    char *text = LLVMGetErrorMessage(error);
-    snprintf(message, size, "LLVM's passes failed: %s", text);
-    LLVMDisposeErrorMessage(text);
     return ND_ERR_INTERNAL;
 }
 
@@ -100,7 +83,6 @@ static nd_status generate(nd__ir *ir, LLVMTargetMachineRef machine, nd__emission
                           size_t size)
 {
     char *text = NULL;
-    nd_status status = ND_OK;
     if (LLVMVerifyModule(ir->module, LLVMReturnStatusAction, &text))
         return broken("LLVM refuses the module", text, message, size);
     LLVMDisposeMessage(text);
@@ -111,10 +93,6 @@ static nd_status generate(nd__ir *ir, LLVMTargetMachineRef machine, nd__emission
         LLVMDisposeMessage(text);
         return ND_OK;
     }
-    if (PIPELINE[0])
-        status = improve(ir, machine, message, size);
-    if (status != ND_OK)
-        return status;
     LLVMCodeGenFileType type = what == ND__EMIT_OBJECT ? LLVMObjectFile : LLVMAssemblyFile;
     if (LLVMTargetMachineEmitToMemoryBuffer(machine, ir->module, type, &text, result))
         return broken("LLVM cannot generate code", text, message, size);

@@ -38,8 +38,8 @@ static nd_status create_machine(const nd__machine *machine, LLVMTargetMachineRef
         return ND_ERR_TARGET;
     }
     /* Level Less takes as long as Default; None takes half of that, and its code spills everything. */
-    *result = LLVMCreateTargetMachine(target, machine->triple, machine->cpu, machine->features, LLVMCodeGenLevelDefault, LLVMRelocPIC,
-                                      LLVMCodeModelDefault);
+    *result = LLVMCreateTargetMachine(target, machine->triple, machine->cpu, machine->features, LLVMCodeGenLevelDefault,
+                                      LLVMRelocPIC, LLVMCodeModelDefault);
     if (*result)
         return ND_OK;
     snprintf(message, size, "LLVM has no code generator for %s", machine->triple);
@@ -53,7 +53,8 @@ static nd_status broken(const char *what, char *text, char *message, size_t size
     return ND_ERR_INTERNAL;
 }
 
-/* An op that LLVM turns into a call of a library is a mistake of ours: it would be slow, and libm's bits are not ours. */
+/* An op that LLVM turns into a call of a library is a mistake of ours: it would be slow, and libm's bits are not ours.
+ */
 static nd_status check_symbols(LLVMMemoryBufferRef object, char *message, size_t size)
 {
     char *text = NULL;
@@ -79,8 +80,8 @@ static nd_status check_symbols(LLVMMemoryBufferRef object, char *message, size_t
     return status;
 }
 
-static nd_status generate(nd__ir *ir, LLVMTargetMachineRef machine, nd__emission what, LLVMMemoryBufferRef *result, char *message,
-                          size_t size)
+static nd_status generate(nd__ir *ir, LLVMTargetMachineRef machine, nd__emission what, LLVMMemoryBufferRef *result,
+                          char *message, size_t size)
 {
     char *text = NULL;
     if (LLVMVerifyModule(ir->module, LLVMReturnStatusAction, &text))
@@ -99,8 +100,8 @@ static nd_status generate(nd__ir *ir, LLVMTargetMachineRef machine, nd__emission
     return what == ND__EMIT_OBJECT ? check_symbols(*result, message, size) : ND_OK;
 }
 
-static nd_status name_symbols(nd__ir *ir, const nd__plan *const *plans, int n, const char *prefix, char ***symbols, char *message,
-                              size_t size)
+static nd_status name_symbols(nd__ir *ir, const nd__plan *const *plans, int n, const char *prefix, char ***symbols,
+                              char *message, size_t size)
 {
     const char **names = nd__arena_alloc(&ir->arena, (size_t)n + 1, sizeof *names);
     *symbols = nd__arena_alloc(&ir->arena, (size_t)n + 1, sizeof **symbols);
@@ -113,8 +114,8 @@ static nd_status name_symbols(nd__ir *ir, const nd__plan *const *plans, int n, c
     return nd__c_symbols(&ir->arena, prefix, n, names, *symbols, message, size);
 }
 
-nd_status nd__codegen(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix, nd__emission what,
-                      LLVMMemoryBufferRef *result, char *message, size_t size)
+nd_status nd__codegen(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
+                      nd__emission what, LLVMMemoryBufferRef *result, char *message, size_t size)
 {
     nd__machine description;
     LLVMTargetMachineRef machine;

@@ -114,7 +114,8 @@ LLVMValueRef nd__ir_float(LLVMTypeRef like, double value)
     return nd__ir_splat_constant(LLVMConstReal(element_of(like), value), nd__ir_lane_count(like));
 }
 
-LLVMValueRef nd__ir_intrinsic(nd__ir *ir, const char *name, int types, LLVMTypeRef *overload, int args, LLVMValueRef *arg)
+LLVMValueRef nd__ir_intrinsic(nd__ir *ir, const char *name, int types, LLVMTypeRef *overload, int args,
+                              LLVMValueRef *arg)
 {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMValueRef function = LLVMGetIntrinsicDeclaration(ir->module, id, overload, (size_t)types);
@@ -136,8 +137,9 @@ void nd__ir_attribute(nd__ir *ir, LLVMValueRef function, LLVMAttributeIndex wher
 
 static void text_attribute(nd__ir *ir, LLVMValueRef function, const char *name, const char *value)
 {
-    LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                            LLVMCreateStringAttribute(ir->context, name, (unsigned)strlen(name), value, (unsigned)strlen(value)));
+    LLVMAddAttributeAtIndex(
+        function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+        LLVMCreateStringAttribute(ir->context, name, (unsigned)strlen(name), value, (unsigned)strlen(value)));
 }
 
 LLVMValueRef nd__ir_function(nd__ir *ir, const char *name, LLVMTypeRef type, LLVMLinkage linkage)

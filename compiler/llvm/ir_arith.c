@@ -1,5 +1,6 @@
-/* Arithmetic of the kernel language, one op after another, as kops.def says. No fast-math flag is ever set: the bits are the
- * evaluator's. Where LLVM's own instruction is undefined for some operand, the operand is replaced first and the result after. */
+/* Arithmetic of the kernel language, one op after another, as kops.def says. No fast-math flag is ever set: the bits
+ * are the evaluator's. Where LLVM's own instruction is undefined for some operand, the operand is replaced first and
+ * the result after. */
 #include "compiler/llvm/ir.h"
 
 #define B (ir->builder)
@@ -19,7 +20,10 @@ static LLVMValueRef choose(nd__ir *ir, LLVMValueRef condition, LLVMValueRef x, L
 static LLVMValueRef compare(nd__ir *ir, nd__kop op, nd_dtype dtype, LLVMValueRef x, LLVMValueRef y)
 {
     if (nd_dtype_is_float(dtype)) {
-        LLVMRealPredicate is = op == ND__K_eq ? LLVMRealOEQ : op == ND__K_ne ? LLVMRealUNE : op == ND__K_lt ? LLVMRealOLT : LLVMRealOLE;
+        LLVMRealPredicate is = op == ND__K_eq   ? LLVMRealOEQ
+                               : op == ND__K_ne ? LLVMRealUNE
+                               : op == ND__K_lt ? LLVMRealOLT
+                                                : LLVMRealOLE;
         return LLVMBuildFCmp(B, is, x, y, "");
     }
     bool sign = nd_dtype_is_signed(dtype);
@@ -42,7 +46,8 @@ static LLVMValueRef extreme(nd__ir *ir, nd__kop op, nd_dtype dtype, LLVMValueRef
     return choose(ir, LLVMBuildFCmp(B, LLVMRealUNO, x, x, ""), x, best);
 }
 
-/* floor(x / y), and whether the caller wants x - that * y. The divisors that trap (0, and -1 of the lowest) become 1. */
+/* floor(x / y), and whether the caller wants x - that * y. The divisors that trap (0, and -1 of the lowest) become 1.
+ */
 static LLVMValueRef divide(nd__ir *ir, nd__kop op, nd_dtype dtype, LLVMValueRef x, LLVMValueRef y)
 {
     LLVMTypeRef type = LLVMTypeOf(x);
@@ -106,7 +111,8 @@ static LLVMValueRef float_to_integer(nd__ir *ir, nd_dtype to, LLVMTypeRef type, 
     LLVMValueRef top = power_of_two(from, sign ? width - 1 : width);
     LLVMValueRef bottom = sign ? LLVMBuildFNeg(B, top, "") : LLVMConstNull(from);
     LLVMValueRef above = LLVMBuildFCmp(B, LLVMRealOGE, x, top, "");
-    LLVMValueRef inside = LLVMBuildAnd(B, LLVMBuildFCmp(B, LLVMRealOLT, x, top, ""), LLVMBuildFCmp(B, LLVMRealOGE, x, bottom, ""), "");
+    LLVMValueRef inside =
+        LLVMBuildAnd(B, LLVMBuildFCmp(B, LLVMRealOLT, x, top, ""), LLVMBuildFCmp(B, LLVMRealOGE, x, bottom, ""), "");
     LLVMValueRef safe = LLVMBuildSelect(B, inside, x, LLVMConstNull(from), "");
     LLVMTypeRef wide = width < 32 ? nd__ir_lanes(ir->i32, nd__ir_lane_count(from)) : type;
     LLVMValueRef result = sign || width < 32 ? LLVMBuildFPToSI(B, safe, wide, "") : LLVMBuildFPToUI(B, safe, wide, "");
@@ -169,7 +175,8 @@ static LLVMValueRef absolute(nd__ir *ir, nd_dtype dtype, LLVMValueRef x)
     return nd__ir_intrinsic(ir, "llvm.abs", 1, &type, 2, args);
 }
 
-LLVMValueRef nd__ir_arith(nd__ir *ir, nd__kop op, nd__ktype from, nd__ktype to, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z)
+LLVMValueRef nd__ir_arith(nd__ir *ir, nd__kop op, nd__ktype from, nd__ktype to, LLVMValueRef x, LLVMValueRef y,
+                          LLVMValueRef z)
 {
     nd_dtype dtype = (nd_dtype)from.dtype;
     bool real = nd_dtype_is_float(dtype);
@@ -200,7 +207,11 @@ LLVMValueRef nd__ir_arith(nd__ir *ir, nd__kop op, nd__ktype from, nd__ktype to, 
     case ND__K_rint:
         if (!nd__machine_rounds(ir->machine))
             return nd__ir_round(ir, op, x);
-        return nd__ir_unary(ir, op == ND__K_floor ? "llvm.floor" : op == ND__K_ceil ? "llvm.ceil" : "llvm.roundeven", x);
+        return nd__ir_unary(ir,
+                            op == ND__K_floor  ? "llvm.floor"
+                            : op == ND__K_ceil ? "llvm.ceil"
+                                               : "llvm.roundeven",
+                            x);
     case ND__K_min:
     case ND__K_max:
         return extreme(ir, op, dtype, x, y);

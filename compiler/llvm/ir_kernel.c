@@ -1,5 +1,5 @@
-/* A kernel as a function: its structure. Loops test at their end (after one test before it where they may not run at all), what
- * they carry are phis. */
+/* A kernel as a function: its structure. Loops test at their end (after one test before it where they may not run at
+ * all), what they carry are phis. */
 #include "compiler/llvm/ir.h"
 
 #include <string.h>
@@ -13,7 +13,8 @@ static LLVMBasicBlockRef new_block(nd__fn *f)
     return LLVMAppendBasicBlockInContext(f->ir->context, f->function, "");
 }
 
-static void add_incoming(LLVMValueRef phi, LLVMValueRef x, LLVMBasicBlockRef from_x, LLVMValueRef y, LLVMBasicBlockRef from_y)
+static void add_incoming(LLVMValueRef phi, LLVMValueRef x, LLVMBasicBlockRef from_x, LLVMValueRef y,
+                         LLVMBasicBlockRef from_y)
 {
     LLVMValueRef values[] = {x, y};
     LLVMBasicBlockRef blocks[] = {from_x, from_y};

@@ -6,7 +6,8 @@ LLVMValueRef nd__ir_pick(nd__ir *ir, LLVMValueRef x, LLVMValueRef y, int count, 
     LLVMValueRef mask[ND__MAX_LANES];
     for (int i = 0; i < count; i++)
         mask[i] = lanes[i] < 0 ? LLVMGetPoison(ir->i32) : LLVMConstInt(ir->i32, (uint64_t)lanes[i], false);
-    return LLVMBuildShuffleVector(ir->builder, x, y ? y : LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(mask, (unsigned)count), "");
+    return LLVMBuildShuffleVector(ir->builder, x, y ? y : LLVMGetPoison(LLVMTypeOf(x)),
+                                  LLVMConstVector(mask, (unsigned)count), "");
 }
 
 LLVMValueRef nd__ir_lane(nd__ir *ir, LLVMValueRef vector, int lane)
@@ -69,7 +70,8 @@ static void split_groups(nd__ir *ir, int n, int g, LLVMValueRef *x, LLVMValueRef
     *x = a, *y = b;
 }
 
-/* One step inside groups of g lanes: (x, y) become their lower and upper halves of each group, interleaved by u lanes. */
+/* One step inside groups of g lanes: (x, y) become their lower and upper halves of each group, interleaved by u lanes.
+ */
 static void interleave(nd__ir *ir, int n, int g, int u, LLVMValueRef *x, LLVMValueRef *y)
 {
     int low[ND__MAX_LANES], high[ND__MAX_LANES];
@@ -83,8 +85,9 @@ static void interleave(nd__ir *ir, int n, int g, int u, LLVMValueRef *x, LLVMVal
     *x = a, *y = b;
 }
 
-/* Within groups of 16 bytes by interleaving (the unpack instructions), then the groups among each other by splits (the instructions
- * that move 128-bit parts): log2 n steps of n/2 pairs, two instructions a pair where the vectors are registers. */
+/* Within groups of 16 bytes by interleaving (the unpack instructions), then the groups among each other by splits (the
+ * instructions that move 128-bit parts): log2 n steps of n/2 pairs, two instructions a pair where the vectors are
+ * registers. */
 void nd__ir_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors)
 {
     LLVMValueRef v[ND__MAX_LANES], w[ND__MAX_LANES];
@@ -96,10 +99,10 @@ void nd__ir_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors)
         if (g == 2) {
             interleave(ir, n, 2, 1, &v[q], &v[q + 1]);
         } else {
-            interleave(ir, n, 4, 1, &v[q], &v[q + 1]);         /* 00 10 01 11 | 02 12 03 13 */
+            interleave(ir, n, 4, 1, &v[q], &v[q + 1]); /* 00 10 01 11 | 02 12 03 13 */
             interleave(ir, n, 4, 1, &v[q + 2], &v[q + 3]);
-            interleave(ir, n, 4, 2, &v[q], &v[q + 2]);         /* columns 0 and 1 */
-            interleave(ir, n, 4, 2, &v[q + 1], &v[q + 3]);     /* columns 2 and 3 */
+            interleave(ir, n, 4, 2, &v[q], &v[q + 2]);     /* columns 0 and 1 */
+            interleave(ir, n, 4, 2, &v[q + 1], &v[q + 3]); /* columns 2 and 3 */
             LLVMValueRef one = v[q + 2];
             v[q + 2] = v[q + 1];
             v[q + 1] = one;

@@ -1,15 +1,17 @@
 /* Addresses, loads and stores.
  *
- * An affine address is a base plus a term for each loop around it. The sum up to a loop's variable is computed at the head of
- * that loop's body, once for all addresses that share it, and the constant is added at the access itself: so the innermost loop sees one
- * pointer that moves, and what differs between the loads of a tile becomes the displacement of an addressing mode. */
+ * An affine address is a base plus a term for each loop around it. The sum up to a loop's variable is computed at the
+ * head of that loop's body, once for all addresses that share it, and the constant is added at the access itself: so
+ * the innermost loop sees one pointer that moves, and what differs between the loads of a tile becomes the displacement
+ * of an addressing mode. */
 #include "compiler/llvm/ir.h"
 
 #include <string.h>
 
 #define B (ir->builder)
 
-/* -- what is known of variables ------------------------------------------------------------------------------------------- */
+/* -- what is known of variables
+ * ------------------------------------------------------------------------------------------- */
 
 /* The least and greatest value of an affine form; false: unknown or too large. */
 static bool affine_range(const nd__fn *f, const nd__kaffine *at, int64_t *low, int64_t *high)
@@ -18,8 +20,9 @@ static bool affine_range(const nd__fn *f, const nd__kaffine *at, int64_t *low, i
     for (int i = 0; i < at->count; i++) {
         const nd__ivfact *fact = &f->facts[at->terms[i].iv];
         int64_t coef = at->terms[i].coef, a, b;
-        if (fact->low > fact->high || __builtin_mul_overflow(coef, fact->low, &a) || __builtin_mul_overflow(coef, fact->high, &b) ||
-            __builtin_add_overflow(*low, a < b ? a : b, low) || __builtin_add_overflow(*high, a < b ? b : a, high))
+        if (fact->low > fact->high || __builtin_mul_overflow(coef, fact->low, &a) ||
+            __builtin_mul_overflow(coef, fact->high, &b) || __builtin_add_overflow(*low, a < b ? a : b, low) ||
+            __builtin_add_overflow(*high, a < b ? b : a, high))
             return false;
     }
     return true;
@@ -64,7 +67,9 @@ bool nd__ir_runs(nd__fn *f, const nd__kinst *loop)
     return affine_range(f, &length, &low, &high) && low > 0;
 }
 
-/* -- sums -------------------------------------------------------------------------------------------------------------------- */
+/* -- sums
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static void go_to_head(nd__ir *ir, const nd__frame *frame)
 {
@@ -75,7 +80,8 @@ static void go_to_head(nd__ir *ir, const nd__frame *frame)
         LLVMPositionBuilderAtEnd(B, LLVMGetInstructionParent(frame->tail));
 }
 
-/* Base plus the first `count` terms (terms: iv, factor; ..), where the last of them is defined. Buffer -1: a number, base 0. */
+/* Base plus the first `count` terms (terms: iv, factor; ..), where the last of them is defined. Buffer -1: a number,
+ * base 0. */
 static LLVMValueRef partial_sum(nd__fn *f, int32_t buffer, const int64_t *terms, int count)
 {
     nd__ir *ir = f->ir;
@@ -131,13 +137,14 @@ LLVMValueRef nd__ir_affine(nd__fn *f, const nd__kaffine *at)
     return at->count == 0 ? constant : at->constant == 0 ? sum : LLVMBuildAdd(f->b, sum, constant, "");
 }
 
-/* -- places ------------------------------------------------------------------------------------------------------------------ */
+/* -- places
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 /* Where lane 0 lies, and what is known of it. */
 typedef struct place {
-    LLVMValueRef base; /* without the constant */
-    int64_t constant;  /* bytes */
-    int64_t align;     /* of every lane */
+    LLVMValueRef base;   /* without the constant */
+    int64_t constant;    /* bytes */
+    int64_t align;       /* of every lane */
     LLVMTypeRef element; /* in memory */
     int64_t size;
     int lanes, count;
@@ -197,25 +204,31 @@ static LLVMValueRef prefix(nd__ir *ir, int lanes, int count)
     return LLVMConstVector(bits, (unsigned)lanes);
 }
 
-/* llvm.masked.load or store; `align` is the place of the alignment among the arguments, which newer LLVMs no longer take. */
+/* llvm.masked.load or store; `align` is the place of the alignment among the arguments, which newer LLVMs no longer
+ * take. */
 static LLVMValueRef masked(nd__ir *ir, const char *name, LLVMTypeRef type, LLVMValueRef *args, int align)
 {
     LLVMTypeRef overload[] = {type, ir->pointer};
-    int count = (int)LLVMCountParamTypes(LLVMIntrinsicGetType(ir->context, LLVMLookupIntrinsicID(name, strlen(name)), overload, 2));
+    int count = (int)LLVMCountParamTypes(
+        LLVMIntrinsicGetType(ir->context, LLVMLookupIntrinsicID(name, strlen(name)), overload, 2));
     for (int i = align; count == 3 && i < 3; i++)
         args[i] = args[i + 1];
     return nd__ir_intrinsic(ir, name, 2, overload, count, args);
 }
 
-/* -- loads -------------------------------------------------------------------------------------------------------------------- */
+/* -- loads
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 /* The first `count` lanes, adjacent; the others 0. Without masked loads in parts of 2^n lanes. */
 static LLVMValueRef load_prefix(nd__ir *ir, const place *p)
 {
     LLVMTypeRef type = nd__ir_lanes(p->element, p->lanes);
     LLVMValueRef result = LLVMConstNull(type);
-    if (p->count > 1 && (nd__machine_mask_registers(ir->machine) || (nd__machine_masked_loads(ir->machine) && p->size >= 4))) {
-        LLVMValueRef args[] = {pointer_at(ir, p, 0), LLVMConstInt(ir->i32, align_at(p, 0), false), prefix(ir, p->lanes, p->count), result};
+    if (p->count > 1 &&
+        (nd__machine_mask_registers(ir->machine) || (nd__machine_masked_loads(ir->machine) && p->size >= 4))) {
+        LLVMValueRef args[] = {pointer_at(ir, p, 0), LLVMConstInt(ir->i32, align_at(p, 0), false),
+                               prefix(ir, p->lanes, p->count), result};
         return masked(ir, "llvm.masked.load", type, args, 1);
     }
     for (int first = 0, part = p->lanes / 2; part >= 1; part /= 2) {
@@ -315,12 +328,15 @@ LLVMValueRef nd__ir_loadx(nd__fn *f, const nd__kinst *i)
     return from_memory(ir, i, LLVMBuildSelect(B, inside, x, zero, ""));
 }
 
-/* -- stores --------------------------------------------------------------------------------------------------------------------- */
+/* -- stores
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static void store_prefix(nd__ir *ir, const place *p, LLVMValueRef x)
 {
     if (p->count > 1 && nd__machine_mask_registers(ir->machine)) {
-        LLVMValueRef args[] = {x, pointer_at(ir, p, 0), LLVMConstInt(ir->i32, align_at(p, 0), false), prefix(ir, p->lanes, p->count)};
+        LLVMValueRef args[] = {x, pointer_at(ir, p, 0), LLVMConstInt(ir->i32, align_at(p, 0), false),
+                               prefix(ir, p->lanes, p->count)};
         masked(ir, "llvm.masked.store", LLVMTypeOf(x), args, 2);
         return;
     }

@@ -1,5 +1,5 @@
-/* Plans as entry functions: calls of kernels, loops and branches around them. Kernels that are equal, in one plan or in several,
- * are one function. */
+/* Plans as entry functions: calls of kernels, loops and branches around them. Kernels that are equal, in one plan or in
+ * several, are one function. */
 #include "compiler/llvm/ir.h"
 
 #include <string.h>
@@ -33,7 +33,8 @@ typedef struct entry {
     int depth;
 } entry;
 
-/* -- which arguments may be the same memory --------------------------------------------------------------------------------- */
+/* -- which arguments may be the same memory
+ * --------------------------------------------------------------------------------- */
 
 static const nd__kbuffer *argument(const nd__kernel *k, int n)
 {
@@ -51,9 +52,10 @@ static int argument_count(const nd__kernel *k)
     return n;
 }
 
-/* The bytes of its region that an argument may touch, over all iterations of the loops around the call unless `still`. */
-static void touched(const nd__plan *plan, const nd__karg *arg, const nd__kbuffer *buffer, const int64_t *lengths, int depth, bool still,
-                    int64_t *from, int64_t *to)
+/* The bytes of its region that an argument may touch, over all iterations of the loops around the call unless `still`.
+ */
+static void touched(const nd__plan *plan, const nd__karg *arg, const nd__kbuffer *buffer, const int64_t *lengths,
+                    int depth, bool still, int64_t *from, int64_t *to)
 {
     const nd__buffer *in = &plan->buffers[arg->buffer];
     int64_t size = (int64_t)nd_dtype_size(buffer->dtype);
@@ -66,7 +68,8 @@ static void touched(const nd__plan *plan, const nd__karg *arg, const nd__kbuffer
     }
 }
 
-static bool may_overlap(const nd__plan *plan, const nd__step *step, const nd__kernel *k, int i, int j, const int64_t *lengths, int depth)
+static bool may_overlap(const nd__plan *plan, const nd__step *step, const nd__kernel *k, int i, int j,
+                        const int64_t *lengths, int depth)
 {
     const nd__karg *x = &step->args[i], *y = &step->args[j];
     const nd__kbuffer *bx = argument(k, i), *by = argument(k, j);
@@ -74,19 +77,22 @@ static bool may_overlap(const nd__plan *plan, const nd__step *step, const nd__ke
         return false;
     const nd__buffer *p = &plan->buffers[x->buffer], *q = &plan->buffers[y->buffer];
     if (p->where != q->where) /* a caller may pass a view of the state as an input */
-        return (p->where == ND__IN_STATE && q->where == ND__IN_INPUT) || (p->where == ND__IN_INPUT && q->where == ND__IN_STATE);
+        return (p->where == ND__IN_STATE && q->where == ND__IN_INPUT) ||
+               (p->where == ND__IN_INPUT && q->where == ND__IN_STATE);
     if ((p->where == ND__IN_OUTPUT && p->index != q->index) || p->where == ND__IN_CONST)
         return false;
     bool still = true; /* they move together: one iteration tells */
     for (int d = 0; d < depth; d++)
-        still = still && x->stride[d] * (int64_t)nd_dtype_size(bx->dtype) == y->stride[d] * (int64_t)nd_dtype_size(by->dtype);
+        still = still &&
+                x->stride[d] * (int64_t)nd_dtype_size(bx->dtype) == y->stride[d] * (int64_t)nd_dtype_size(by->dtype);
     int64_t from_x, to_x, from_y, to_y;
     touched(plan, x, bx, lengths, depth, still, &from_x, &to_x);
     touched(plan, y, by, lengths, depth, still, &from_y, &to_y);
     return from_x < to_y && from_y < to_x;
 }
 
-static void note_steps(const shapes *all, const nd__plan *plan, const int *of, const nd__steps *steps, int64_t *lengths, int depth)
+static void note_steps(const shapes *all, const nd__plan *plan, const int *of, const nd__steps *steps, int64_t *lengths,
+                       int depth)
 {
     for (int s = 0; s < steps->count; s++) {
         const nd__step *step = &steps->items[s];
@@ -94,7 +100,8 @@ static void note_steps(const shapes *all, const nd__plan *plan, const int *of, c
             shape *item = &all->items[of[step->kernel]];
             int n = argument_count(item->kernel);
             if (!item->name)
-                item->name = nd__arena_format(&all->ir->arena, "%s/%s", plan->name, step->label ? step->label : item->kernel->name);
+                item->name = nd__arena_format(&all->ir->arena, "%s/%s", plan->name,
+                                              step->label ? step->label : item->kernel->name);
             if (!item->name)
                 all->ir->failed = true;
             for (int i = 0; i < n; i++)
@@ -111,7 +118,8 @@ static void note_steps(const shapes *all, const nd__plan *plan, const int *of, c
     }
 }
 
-/* -- kernels ----------------------------------------------------------------------------------------------------------------- */
+/* -- kernels
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static int shape_of(shapes *all, const nd__kernel *k)
 {
@@ -150,7 +158,8 @@ static bool find_shapes(shapes *all, const nd__plan *const *plans, int n)
     return !all->ir->failed;
 }
 
-/* -- entries ------------------------------------------------------------------------------------------------------------------ */
+/* -- entries
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 /* Where an argument's first element lies. */
 static LLVMValueRef argument_pointer(entry *e, const nd__karg *arg)
@@ -269,7 +278,8 @@ static LLVMValueRef write_entry(const shapes *all, const nd__plan *plan, const i
     return e.function;
 }
 
-/* -- typed functions for C callers ----------------------------------------------------------------------------------------------- */
+/* -- typed functions for C callers
+ * ----------------------------------------------------------------------------------------------- */
 
 /* An array on the stack of the parameters first .. first + count - 1. */
 static LLVMValueRef gather_parameters(nd__ir *ir, LLVMValueRef function, int first, int count)
@@ -294,7 +304,8 @@ static void write_typed(nd__ir *ir, const nd__plan *plan, const char *name, LLVM
     }
     for (int i = 0; i < count; i++)
         params[i] = ir->pointer;
-    LLVMValueRef f = nd__ir_function(ir, name, LLVMFunctionType(ir->nothing, params, (unsigned)count, false), LLVMExternalLinkage);
+    LLVMValueRef f =
+        nd__ir_function(ir, name, LLVMFunctionType(ir->nothing, params, (unsigned)count, false), LLVMExternalLinkage);
     LLVMPositionBuilderAtEnd(B, LLVMAppendBasicBlockInContext(ir->context, f, ""));
     LLVMValueRef in = gather_parameters(ir, f, 2, plan->input_count);
     LLVMValueRef out = gather_parameters(ir, f, 2 + plan->input_count, plan->output_count);
@@ -317,7 +328,9 @@ static void write_init(nd__ir *ir, const char *name, LLVMValueRef called)
     LLVMBuildRetVoid(B);
 }
 
-/* -- all ---------------------------------------------------------------------------------------------------------------------------- */
+/* -- all
+ * ----------------------------------------------------------------------------------------------------------------------------
+ */
 
 void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *symbols)
 {
@@ -332,7 +345,8 @@ void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *
             item->function = nd__ir_kernel(ir, item->kernel, item->name, item->shared);
     }
     for (int p = 0; p < n && !ir->failed; p++) {
-        char *raw = symbols ? nd__arena_format(&ir->arena, "%s_entry", symbols[p]) : nd__arena_format(&ir->arena, ND__ENTRY_NAME, p);
+        char *raw = symbols ? nd__arena_format(&ir->arena, "%s_entry", symbols[p])
+                            : nd__arena_format(&ir->arena, ND__ENTRY_NAME, p);
         if (!raw) {
             ir->failed = true;
             return;

@@ -1,8 +1,8 @@
 /* floor, ceil and rint of baseline x86-64, which has no instruction for them; LLVM would call libm.
  *
- * A float of 2^(mantissa bits) and more is integral already, as are infinities; a NaN stays. Below, adding and taking away that
- * power rounds to the nearest integer, ties to even; one more or less makes the floor or ceil. The sign is copied back last: a
- * result of zero has the operand's. */
+ * A float of 2^(mantissa bits) and more is integral already, as are infinities; a NaN stays. Below, adding and taking
+ * away that power rounds to the nearest integer, ties to even; one more or less makes the floor or ceil. The sign is
+ * copied back last: a result of zero has the operand's. */
 #include "compiler/llvm/ir.h"
 
 LLVMValueRef nd__ir_round(nd__ir *ir, nd__kop op, LLVMValueRef x)

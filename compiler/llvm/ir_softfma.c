@@ -1,17 +1,20 @@
 /* fma where the processor has none, exactly rounded, as internal functions that are written when first asked for.
  *
- * f32, four lanes at a time, in f64: the product is exact; the sum s = p + c, rounded to f32 a second time, is wrong only when s
- * lies exactly half way between two f32 (or the result is so small that f32 has fewer bits). Those rare vectors are done again with s
- * rounded to odd, after which the second rounding is innocuous (Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums:
- * proved algorithms using rounding to odd", section 3).
+ * f32, four lanes at a time, in f64: the product is exact; the sum s = p + c, rounded to f32 a second time, is wrong
+ * only when s lies exactly half way between two f32 (or the result is so small that f32 has fewer bits). Those rare
+ * vectors are done again with s rounded to odd, after which the second rounding is innocuous (Boldo and Melquiond,
+ * "Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd", section 3).
  *
- * f64, one lane at a time, in 128-bit integers: product and addend are aligned with a sticky bit for what is shifted out, added,
- * normalised and rounded once. Infinities, NaNs and zeros are left to a * b + c, which is right for them. */
+ * f64, one lane at a time, in 128-bit integers: product and addend are aligned with a sticky bit for what is shifted
+ * out, added, normalised and rounded once. Infinities, NaNs and zeros are left to a * b + c, which is right for them.
+ */
 #include "compiler/llvm/ir.h"
 
 #define B (ir->builder)
 
-/* -- f32 ------------------------------------------------------------------------------------------------------------------- */
+/* -- f32
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Whether any lane of a mask is set, as an i1. */
 static LLVMValueRef any_lane(nd__ir *ir, LLVMValueRef mask)
@@ -23,13 +26,16 @@ static LLVMValueRef any_lane(nd__ir *ir, LLVMValueRef mask)
     return LLVMBuildIsNotNull(B, bits, "");
 }
 
-/* p + c rounded to odd: one step towards zero where s is beyond the exact sum, then the last bit set where s is not exact. */
+/* p + c rounded to odd: one step towards zero where s is beyond the exact sum, then the last bit set where s is not
+ * exact. */
 static LLVMValueRef sum_to_odd(nd__ir *ir, LLVMValueRef p, LLVMValueRef c, LLVMValueRef s)
 {
     LLVMTypeRef wide = LLVMTypeOf(s), integers = nd__ir_lanes(ir->i64, nd__ir_lane_count(wide));
     LLVMValueRef t = LLVMBuildFSub(B, s, p, "");
-    LLVMValueRef error = LLVMBuildFAdd(B, LLVMBuildFSub(B, p, LLVMBuildFSub(B, s, t, ""), ""), LLVMBuildFSub(B, c, t, ""), "");
-    LLVMValueRef inexact = LLVMBuildFCmp(B, LLVMRealONE, error, LLVMConstNull(wide), ""); /* false for a NaN: s is not finite */
+    LLVMValueRef error =
+        LLVMBuildFAdd(B, LLVMBuildFSub(B, p, LLVMBuildFSub(B, s, t, ""), ""), LLVMBuildFSub(B, c, t, ""), "");
+    LLVMValueRef inexact =
+        LLVMBuildFCmp(B, LLVMRealONE, error, LLVMConstNull(wide), ""); /* false for a NaN: s is not finite */
     LLVMValueRef s_bits = LLVMBuildBitCast(B, s, integers, ""), error_bits = LLVMBuildBitCast(B, error, integers, "");
     LLVMValueRef opposite = LLVMBuildLShr(B, LLVMBuildXor(B, s_bits, error_bits, ""), nd__ir_integer(integers, 63), "");
     LLVMValueRef odd = LLVMBuildOr(B, LLVMBuildSub(B, s_bits, opposite, ""), nd__ir_integer(integers, 1), "");
@@ -55,7 +61,8 @@ static void write_f32(nd__ir *ir, LLVMValueRef function, int lanes)
     LLVMValueRef half_way = LLVMBuildICmp(B, LLVMIntEQ, dropped, nd__ir_integer(words, 0x10000000), "");
     LLVMValueRef size = nd__ir_unary(ir, "llvm.fabs", s);
     LLVMValueRef small = LLVMBuildFCmp(B, LLVMRealOLE, size, nd__ir_float(wide, 0x1p-126), "");
-    LLVMValueRef not_zero = LLVMBuildFCmp(B, LLVMRealUNE, s, LLVMConstNull(wide), ""); /* a zero is exact, and frequent */
+    LLVMValueRef not_zero =
+        LLVMBuildFCmp(B, LLVMRealUNE, s, LLVMConstNull(wide), ""); /* a zero is exact, and frequent */
     LLVMValueRef doubtful = LLVMBuildOr(B, half_way, LLVMBuildAnd(B, small, not_zero, ""), "");
     LLVMBuildCondBr(B, any_lane(ir, doubtful), again, done);
     LLVMPositionBuilderAtEnd(B, again);
@@ -68,12 +75,14 @@ static void write_f32(nd__ir *ir, LLVMValueRef function, int lanes)
     LLVMBuildRet(B, result);
 }
 
-/* -- f64 ------------------------------------------------------------------------------------------------------------------- */
+/* -- f64
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct parts {
-    LLVMValueRef negative; /* i64: 0 or 1 */
-    LLVMValueRef mantissa; /* i64: bit 52 set, also of a subnormal */
-    LLVMValueRef exponent; /* i64: the value is mantissa * 2^(exponent - 1075) */
+    LLVMValueRef negative;      /* i64: 0 or 1 */
+    LLVMValueRef mantissa;      /* i64: bit 52 set, also of a subnormal */
+    LLVMValueRef exponent;      /* i64: the value is mantissa * 2^(exponent - 1075) */
     LLVMValueRef zero, special; /* i1: special is infinite or NaN */
 } parts;
 
@@ -125,7 +134,8 @@ static LLVMValueRef least(nd__ir *ir, LLVMValueRef x, uint64_t limit)
 static LLVMValueRef round_and_pack(nd__ir *ir, LLVMValueRef m, LLVMValueRef exponent, LLVMValueRef negative)
 {
     LLVMValueRef small = LLVMBuildICmp(B, LLVMIntSLE, exponent, word(ir, 0), "");
-    LLVMValueRef more = least(ir, LLVMBuildSelect(B, small, LLVMBuildSub(B, word(ir, 1), exponent, ""), word(ir, 0), ""), 63);
+    LLVMValueRef more =
+        least(ir, LLVMBuildSelect(B, small, LLVMBuildSub(B, word(ir, 1), exponent, ""), word(ir, 0), ""), 63);
     m = shift_sticky(ir, m, more);
     LLVMValueRef kept = LLVMBuildLShr(B, m, word(ir, 11), ""), rest = LLVMBuildAnd(B, m, word(ir, 0x7ff), "");
     LLVMValueRef above = LLVMBuildICmp(B, LLVMIntUGT, rest, word(ir, 0x400), "");
@@ -151,11 +161,13 @@ static void write_f64(nd__ir *ir, LLVMValueRef function)
     LLVMPositionBuilderAtEnd(B, start);
     LLVMValueRef xa = LLVMGetParam(function, 0), xb = LLVMGetParam(function, 1), xc = LLVMGetParam(function, 2);
     parts a = take_apart(ir, xa), b = take_apart(ir, xb), c = take_apart(ir, xc);
-    LLVMValueRef easy = LLVMBuildOr(B, LLVMBuildOr(B, a.special, b.special, ""), LLVMBuildOr(B, a.zero, b.zero, ""), "");
+    LLVMValueRef easy =
+        LLVMBuildOr(B, LLVMBuildOr(B, a.special, b.special, ""), LLVMBuildOr(B, a.zero, b.zero, ""), "");
     LLVMValueRef easy_c = LLVMBuildOr(B, c.special, c.zero, "");
     LLVMBuildCondBr(B, LLVMBuildOr(B, easy, easy_c, ""), simple, exact);
 
-    /* A finite product that is not 0 beside c = 0 is just rounded (its sign stays when it vanishes), beside an infinite c nothing. */
+    /* A finite product that is not 0 beside c = 0 is just rounded (its sign stays when it vanishes), beside an infinite
+     * c nothing. */
     LLVMPositionBuilderAtEnd(B, simple);
     LLVMValueRef product = LLVMBuildFMul(B, xa, xb, "");
     LLVMValueRef alone = LLVMBuildSelect(B, c.zero, product, xc, "");
@@ -163,7 +175,8 @@ static void write_f64(nd__ir *ir, LLVMValueRef function)
 
     /* The product at bits 20 .. 125, the addend at bits 72 .. 124 of 128, each with its exponent. */
     LLVMPositionBuilderAtEnd(B, exact);
-    LLVMValueRef p = LLVMBuildMul(B, LLVMBuildZExt(B, a.mantissa, i128, ""), LLVMBuildZExt(B, b.mantissa, i128, ""), "");
+    LLVMValueRef p =
+        LLVMBuildMul(B, LLVMBuildZExt(B, a.mantissa, i128, ""), LLVMBuildZExt(B, b.mantissa, i128, ""), "");
     p = LLVMBuildShl(B, p, LLVMConstInt(i128, 20, false), "");
     LLVMValueRef q = LLVMBuildShl(B, LLVMBuildZExt(B, c.mantissa, i128, ""), LLVMConstInt(i128, 72, false), "");
     LLVMValueRef p_exponent = LLVMBuildSub(B, LLVMBuildAdd(B, a.exponent, b.exponent, ""), word(ir, 2150 + 20), "");
@@ -196,7 +209,9 @@ static void write_f64(nd__ir *ir, LLVMValueRef function)
     LLVMBuildRet(B, LLVMBuildSelect(B, vanished, LLVMConstNull(ir->f64), packed, ""));
 }
 
-/* -- both --------------------------------------------------------------------------------------------------------------------- */
+/* -- both
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef soft_function(nd__ir *ir, LLVMTypeRef signature, bool single, int lanes)
 {
@@ -226,7 +241,8 @@ LLVMValueRef nd__ir_softfma(nd__ir *ir, LLVMValueRef x, LLVMValueRef y, LLVMValu
     LLVMValueRef function = soft_function(ir, signature, single, piece);
     LLVMValueRef parts_done[ND__MAX_LANES];
     for (int i = 0; i < lanes; i += piece) {
-        LLVMValueRef args[] = {nd__ir_part(ir, x, i, piece), nd__ir_part(ir, y, i, piece), nd__ir_part(ir, z, i, piece)};
+        LLVMValueRef args[] = {nd__ir_part(ir, x, i, piece), nd__ir_part(ir, y, i, piece),
+                               nd__ir_part(ir, z, i, piece)};
         parts_done[i / piece] = LLVMBuildCall2(B, signature, function, args, 3, "");
     }
     if (piece == lanes)

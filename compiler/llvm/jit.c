@@ -45,8 +45,8 @@ static nd_status load(nd__native *native, LLVMMemoryBufferRef object, char *mess
     return ND_OK;
 }
 
-nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__target *target, nd__native **native, char *message,
-                             size_t size)
+nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__target *target, nd__native **native,
+                             char *message, size_t size)
 {
     LLVMMemoryBufferRef object;
     *native = NULL;

@@ -6,8 +6,8 @@
  *     nd__native_compile(plans, n, &target, &native, message, sizeof message);
  *     nd__native_entry(native, 0)(state, arena, in, out);
  *
- * Nothing here decides: a kernel is written down instruction by instruction, a plan call by call. The bits are those of the kernel
- * evaluator on every target.
+ * Nothing here decides: a kernel is written down instruction by instruction, a plan call by call. The bits are those of
+ * the kernel evaluator on every target.
  *
  * Errors: functions return a status and leave a text of at most `size` bytes in `message` (untouched on success).
  * Threads: different calls may run at the same time; plans are only read. LLVM itself aborts when it runs out of memory
@@ -20,70 +20,76 @@
 
 #include <stdio.h>
 
-/* -- processors (target.c) ------------------------------------------------------------------------------------------ */
+/* -- processors (target.c) ------------------------------------------------------------------------------------------
+ */
 
 /* The description of a processor by name: "native" (or NULL: this machine), a level "x86-64", "x86-64-v2", "x86-64-v3",
- * "x86-64-v4", or a processor that nd__target_names lists: the instructions of its level, tuned for it. target->cpu is a string of ours
- * that lives forever. ND_ERR_TARGET: the message lists what is accepted. */
+ * "x86-64-v4", or a processor that nd__target_names lists: the instructions of its level, tuned for it. target->cpu is
+ * a string of ours that lives forever. ND_ERR_TARGET: the message lists what is accepted. */
 nd_status nd__target_find(const char *cpu, nd__target *target, char *message, size_t size);
 /* The i-th accepted name, NULL past the last. */
 const char *nd__target_names(int i);
 /* Whether this machine has the instructions of that target (by its cpu). */
 bool nd__target_runs_here(const nd__target *target);
 
-/* -- in memory, to be run (jit.c) ------------------------------------------------------------------------------------- */
+/* -- in memory, to be run (jit.c) -------------------------------------------------------------------------------------
+ */
 
 typedef struct nd__native nd__native;
 
-/* The machine code of n plans, in this process. The plans may be destroyed afterwards: constants are copied. ND_ERR_TARGET: this
- * machine cannot run the target's code. On an error *native is NULL. */
-nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__target *target, nd__native **native, char *message,
-                             size_t size);
-/* The function of plans[index]. State and arena must be aligned to 64 bytes, inputs and outputs to their element's size; the
- * floating-point control word must be the default (round to nearest, no flush to zero). Any number of threads may be inside. */
+/* The machine code of n plans, in this process. The plans may be destroyed afterwards: constants are copied.
+ * ND_ERR_TARGET: this machine cannot run the target's code. On an error *native is NULL. */
+nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__target *target, nd__native **native,
+                             char *message, size_t size);
+/* The function of plans[index]. State and arena must be aligned to 64 bytes, inputs and outputs to their element's
+ * size; the floating-point control word must be the default (round to nearest, no flush to zero). Any number of threads
+ * may be inside. */
 nd_entry nd__native_entry(const nd__native *native, int index);
 /* Releases the code; no thread may be inside. NULL is accepted. */
 void nd__native_destroy(nd__native *native);
 
-/* -- ahead of time (object.c) ------------------------------------------------------------------------------------------- */
+/* -- ahead of time (object.c)
+ * ------------------------------------------------------------------------------------------- */
 
-/* The object file for n plans, position independent, in memory from malloc. For a plan named "step" and the prefix "mlp" it exports
- *     void mlp_step_entry(void *state, void *arena, const void *const *in, void *const *out);    an nd_entry
- *     void mlp_step(void *state, void *arena, in0, .., out0, ..);                                 pointers one by one
- * and for "init" (one u32[2] input, the seed)
- *     void mlp_init(void *state, void *arena, uint64_t seed);
- * It needs no symbol but memcpy and memset. Names become C's by nd__c_symbols, whose errors it gives. */
-nd_status nd__object_bytes(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix, void **bytes,
-                           size_t *count, char *message, size_t size);
+/* The object file for n plans, position independent, in memory from malloc. For a plan named "step" and the prefix
+ * "mlp" it exports void mlp_step_entry(void *state, void *arena, const void *const *in, void *const *out);    an
+ * nd_entry void mlp_step(void *state, void *arena, in0, .., out0, ..);                                 pointers one by
+ * one and for "init" (one u32[2] input, the seed) void mlp_init(void *state, void *arena, uint64_t seed); It needs no
+ * symbol but memcpy and memset. Names become C's by nd__c_symbols, whose errors it gives. */
+nd_status nd__object_bytes(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
+                           void **bytes, size_t *count, char *message, size_t size);
 /* The same into a file, written aside and renamed. ND_ERR_IO when the file cannot be written. */
-nd_status nd__object_write(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix, const char *path,
-                           char *message, size_t size);
+nd_status nd__object_write(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
+                           const char *path, char *message, size_t size);
 
 /* What to print of the module made of n plans. */
 typedef enum nd__listing {
     ND__LIST_IR,       /* LLVM's text as we emit it */
     ND__LIST_ASSEMBLY, /* the target's assembly */
 } nd__listing;
-nd_status nd__native_print(const nd__plan *const *plans, int n, const nd__target *target, nd__listing what, FILE *out, char *message,
-                           size_t size);
+nd_status nd__native_print(const nd__plan *const *plans, int n, const nd__target *target, nd__listing what, FILE *out,
+                           char *message, size_t size);
 
-/* -- names in C (c_names.c; no LLVM) ------------------------------------------------------------------------------------ */
+/* -- names in C (c_names.c; no LLVM)
+ * ------------------------------------------------------------------------------------ */
 
-/* PREFIX_NAME (or NAME, for a NULL prefix) with '_' for whatever a C identifier cannot have, and another one behind a word of the
- * language; NULL when memory runs out. */
+/* PREFIX_NAME (or NAME, for a NULL prefix) with '_' for whatever a C identifier cannot have, and another one behind a
+ * word of the language; NULL when memory runs out. */
 char *nd__c_name(nd__arena *arena, const char *prefix, const char *name);
-/* The symbols of functions of those names in an object and its header. ND_ERR_ARGUMENT: two would define the same symbol, or one
- * what the header defines itself. */
-nd_status nd__c_symbols(nd__arena *arena, const char *prefix, int n, const char *const *names, char **symbols, char *message, size_t size);
+/* The symbols of functions of those names in an object and its header. ND_ERR_ARGUMENT: two would define the same
+ * symbol, or one what the header defines itself. */
+nd_status nd__c_symbols(nd__arena *arena, const char *prefix, int n, const char *const *names, char **symbols,
+                        char *message, size_t size);
 
-/* -- the header of an object (header.c; no LLVM) ---------------------------------------------------------------------- */
+/* -- the header of an object (header.c; no LLVM) ----------------------------------------------------------------------
+ */
 
-/* Writes the C header that goes with nd__object_write: struct PREFIX_state with the variables as named fields, PREFIX_ARENA_SIZE,
- * the prototypes with their shapes, and, for a file that includes nadir/program.h before it, the tables PREFIX_info that let the
- * runtime drive the object. Functions and variables are those of `info` (plans[i] is for info->functions[i] and may be NULL to leave
- * flops and bytes out of the comments). Two variables whose field names collide, or functions whose symbols do: ND_ERR_ARGUMENT.
- * A write error is left to the caller: ferror(out). */
-nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *plans, const nd__target *target, const char *prefix,
-                           FILE *out, char *message, size_t size);
+/* Writes the C header that goes with nd__object_write: struct PREFIX_state with the variables as named fields,
+ * PREFIX_ARENA_SIZE, the prototypes with their shapes, and, for a file that includes nadir/program.h before it, the
+ * tables PREFIX_info that let the runtime drive the object. Functions and variables are those of `info` (plans[i] is
+ * for info->functions[i] and may be NULL to leave flops and bytes out of the comments). Two variables whose field names
+ * collide, or functions whose symbols do: ND_ERR_ARGUMENT. A write error is left to the caller: ferror(out). */
+nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *plans, const nd__target *target,
+                           const char *prefix, FILE *out, char *message, size_t size);
 
 #endif

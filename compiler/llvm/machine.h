@@ -7,9 +7,9 @@
 #include <llvm-c/TargetMachine.h>
 
 typedef struct nd__machine {
-    int level;          /* x86-64-v1 .. v4: which instructions may be asked for */
-    char cpu[32];       /* LLVM's name */
-    const char *tune;   /* the processor to schedule for; NULL: cpu */
+    int level;           /* x86-64-v1 .. v4: which instructions may be asked for */
+    char cpu[32];        /* LLVM's name */
+    const char *tune;    /* the processor to schedule for; NULL: cpu */
     char features[2048]; /* LLVM's list; "" for a named processor */
     char triple[128];
 } nd__machine;

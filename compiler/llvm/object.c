@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-nd_status nd__object_bytes(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix, void **bytes,
-                           size_t *count, char *message, size_t size)
+nd_status nd__object_bytes(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
+                           void **bytes, size_t *count, char *message, size_t size)
 {
     LLVMMemoryBufferRef object;
     *bytes = NULL;
@@ -34,8 +34,8 @@ static nd_status refused(const char *path, char *message, size_t size)
     return ND_ERR_IO;
 }
 
-nd_status nd__object_write(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix, const char *path,
-                           char *message, size_t size)
+nd_status nd__object_write(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
+                           const char *path, char *message, size_t size)
 {
     void *bytes;
     size_t count;
@@ -64,8 +64,8 @@ nd_status nd__object_write(const nd__plan *const *plans, int n, const nd__target
     return status;
 }
 
-nd_status nd__native_print(const nd__plan *const *plans, int n, const nd__target *target, nd__listing what, FILE *out, char *message,
-                           size_t size)
+nd_status nd__native_print(const nd__plan *const *plans, int n, const nd__target *target, nd__listing what, FILE *out,
+                           char *message, size_t size)
 {
     LLVMMemoryBufferRef text;
     nd__emission emission = what == ND__LIST_IR ? ND__EMIT_IR : ND__EMIT_ASSEMBLY;

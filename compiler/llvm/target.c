@@ -1,9 +1,9 @@
 /* Processors by name.
  *
- * A named processor is a level of the x86-64 psABI tuned for it, not LLVM's processor of that name: what the level does not promise
- * buys kernels nothing, and whether code of a level runs here can be told exactly, while a processor's own list of features cannot
- * be had through the C API (and virtual machines hide parts of it). Names are looked up here first because LLVM prints to stderr about a name that it
- * does not know. */
+ * A named processor is a level of the x86-64 psABI tuned for it, not LLVM's processor of that name: what the level does
+ * not promise buys kernels nothing, and whether code of a level runs here can be told exactly, while a processor's own
+ * list of features cannot be had through the C API (and virtual machines hide parts of it). Names are looked up here
+ * first because LLVM prints to stderr about a name that it does not know. */
 #include "compiler/llvm/machine.h"
 
 #include <stdatomic.h>
@@ -21,12 +21,14 @@ static const struct {
     int level;
     int l1_kib, l2_kib;
 } processors[] = {
-    {"x86-64", 1, 32, 256},       {"x86-64-v2", 2, 32, 256},       {"x86-64-v3", 3, 32, 512},  {"x86-64-v4", 4, 32, 1024},
-    {"nehalem", 2, 32, 256},      {"westmere", 2, 32, 256},        {"sandybridge", 2, 32, 256}, {"ivybridge", 2, 32, 256},
-    {"haswell", 3, 32, 256},      {"broadwell", 3, 32, 256},       {"skylake", 3, 32, 256},     {"alderlake", 3, 48, 1280},
-    {"znver1", 3, 32, 512},       {"znver2", 3, 32, 512},          {"znver3", 3, 32, 512},      {"skylake-avx512", 4, 32, 1024},
-    {"cascadelake", 4, 32, 1024}, {"icelake-client", 4, 48, 512},  {"icelake-server", 4, 48, 1280}, {"tigerlake", 4, 48, 1280},
-    {"rocketlake", 4, 48, 512},   {"sapphirerapids", 4, 48, 2048}, {"znver4", 4, 32, 1024},     {"znver5", 4, 48, 1024},
+    {"x86-64", 1, 32, 256},          {"x86-64-v2", 2, 32, 256},    {"x86-64-v3", 3, 32, 512},
+    {"x86-64-v4", 4, 32, 1024},      {"nehalem", 2, 32, 256},      {"westmere", 2, 32, 256},
+    {"sandybridge", 2, 32, 256},     {"ivybridge", 2, 32, 256},    {"haswell", 3, 32, 256},
+    {"broadwell", 3, 32, 256},       {"skylake", 3, 32, 256},      {"alderlake", 3, 48, 1280},
+    {"znver1", 3, 32, 512},          {"znver2", 3, 32, 512},       {"znver3", 3, 32, 512},
+    {"skylake-avx512", 4, 32, 1024}, {"cascadelake", 4, 32, 1024}, {"icelake-client", 4, 48, 512},
+    {"icelake-server", 4, 48, 1280}, {"tigerlake", 4, 48, 1280},   {"rocketlake", 4, 48, 512},
+    {"sapphirerapids", 4, 48, 2048}, {"znver4", 4, 32, 1024},      {"znver5", 4, 48, 1024},
 };
 enum { PROCESSORS = sizeof processors / sizeof processors[0] };
 

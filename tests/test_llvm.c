@@ -9,6 +9,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
 
 static nd__arena arena;
 static char message[1000];
@@ -493,6 +494,47 @@ START_TEST(several_plans)
 }
 END_TEST
 
+/* Plans compiled and run at the same time, LLVM's own start included: this test comes first. */
+static int compile_beside(void *unused)
+{
+    (void)unused;
+    nd__arena own = {0};
+    char text[400];
+    int wrong = 0;
+    for (int round = 0; round < 3; round++) {
+        nd__kernel *k = matmul_kernel(&own, "matmul");
+        const nd__plan *plan = kplan_of(&own, k);
+        float x[6] = {1, 2, 3, 4, 5, 6}, expected[32];
+        _Alignas(64) float w[48], bias[16], h[32];
+        for (int i = 0; i < 48; i++)
+            w[i] = bias[i % 16] = (float)(i % 7) - 2.5f;
+        nd__target target;
+        nd__native *native = NULL;
+        if (nd__target_find(NULL, &target, text, sizeof text) != ND_OK ||
+            nd__native_compile(&plan, 1, &target, &native, text, sizeof text) != ND_OK)
+            return -1;
+        nd__native_entry(native, 0)(NULL, NULL, (const void *[]){x, w, bias}, (void *[]){h});
+        wrong += nd__k_eval(k, (void *[]){x, w, bias, expected}, text, sizeof text) != NULL;
+        wrong += memcmp(h, expected, sizeof h) != 0;
+        nd__native_destroy(native);
+    }
+    nd__arena_release(&own);
+    return wrong;
+}
+
+START_TEST(threads_side_by_side)
+{
+    thrd_t threads[3];
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(thrd_create(&threads[i], compile_beside, NULL), thrd_success);
+    for (int i = 0; i < 3; i++) {
+        int wrong = -1;
+        ck_assert_int_eq(thrd_join(threads[i], &wrong), thrd_success);
+        ck_assert_int_eq(wrong, 0);
+    }
+}
+END_TEST
+
 /* -- anything ------------------------------------------------------------------------------------------------------ */
 
 /* NADIR_TEST_SEED and NADIR_TEST_CASES: another place to begin, and how many, for a longer look. */
@@ -607,6 +649,7 @@ int main(void)
     TCase *tcase = tcase_create("llvm");
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, begin, end);
+    tcase_add_test(tcase, threads_side_by_side);
     tcase_add_loop_test(tcase, masks, ND_BOOL, ND_F64 + 1);
     tcase_add_loop_test(tcase, lane_strides, 3 * ND_BOOL, 3 * (ND_F64 + 1));
     tcase_add_loop_test(tcase, loaded_indices, ND_BOOL, ND_F64 + 1);

@@ -225,6 +225,28 @@ START_TEST(every_conversion)
 }
 END_TEST
 
+/* -- elementary functions ------------------------------------------------------------------------------------------ */
+
+/* All that nd__k_func makes of one dtype: long chains of the above, tables, branches. */
+START_TEST(elementary_functions)
+{
+    nd_dtype dtype = _i % 2 ? ND_F64 : ND_F32;
+    nd__kfunc func = (nd__kfunc)(_i / 2);
+    operands o = make_operands(dtype, 9);
+    nd__kernel *k = nd__k_create(&arena, "function");
+    nd__kbuilder b = nd__k_builder(k);
+    int32_t x = nd__k_buffer(k, "x", dtype, ND__K_IN, o.count, 1);
+    int32_t y = nd__k_buffer(k, "y", dtype, ND__K_IN, o.count, 1);
+    int32_t r = nd__k_buffer(k, "r", dtype, ND__K_OUT, o.count, 1);
+    int32_t i = nd__k_for(&b, nd__k_at(0), nd__k_at(o.count), 8, 0, NULL, NULL);
+    nd__kaffine at = nd__k_plus(nd__k_at(0), i, 1);
+    nd__kval first = nd__k_load(&b, x, at, 8, 1, 8), second = nd__k_load(&b, y, at, 8, 1, 8);
+    nd__k_store(&b, r, at, nd__k_func(&b, func, first, func == ND__KF_POW ? second : -1), 1, 8);
+    nd__k_end_for(&b, NULL, NULL);
+    native_check(kplan_of(&arena, k), ((const void *[]){o.x[0], o.x[1]}), 1);
+}
+END_TEST
+
 /* -- fma ----------------------------------------------------------------------------------------------------------- */
 
 /* A float near 2^exponent whose lowest bits are often zeros, in f64 (exact in f32 for `digits` 24). */
@@ -303,6 +325,7 @@ int main(void)
     tcase_add_loop_test(tcase, every_op, 6 * ND_BOOL, 6 * (ND_F64 + 1));
     tcase_add_loop_test(tcase, constant_operands, 0, 4);
     tcase_add_loop_test(tcase, every_conversion, ND_BOOL, ND_F64 + 1);
+    tcase_add_loop_test(tcase, elementary_functions, 2 * ND__KF_EXP, 2 * (ND__KF_ERF + 1));
     tcase_add_loop_test(tcase, fma_is_exact, 0, 2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

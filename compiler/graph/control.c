@@ -193,6 +193,7 @@ static nd_function *lifted(lifting *l, nd_function *f, const bool *need)
     }
     nd_function *g = nd__function(m, f->place, name, input_count, inputs, f->output_count, outputs);
     g->body = f->body = true;
+    g->origin = f;
     return g;
 }
 
@@ -269,7 +270,7 @@ void nd_apply_at(nd_place place, nd_function *f, nd_values arguments, nd_value *
         return;
     lifting l = {.m = m, .place = place};
     if (m->status == ND_OK && f->input_count != (int)arguments.count)
-        nd__fail(m, ND_ERR_GRAPH, place, "apply: the function \"%s\" takes %d values, got %zu", f->name, f->input_count, arguments.count);
+        nd__fail(m, ND_ERR_GRAPH, place, "apply: the function \"%s\" takes %d value%s, got %zu", f->name, f->input_count, f->input_count == 1 ? "" : "s", arguments.count);
     int want = f->output_count;
     if (m->status == ND_OK)
         lift(&l, 1, &f, false);
@@ -312,7 +313,7 @@ void nd_scan_at(nd_place place, nd_function *body, int64_t length, nd_values ini
     int want = body->output_count, given = (int)(init.count + xs.count);
     lifting l = {.m = m, .place = place};
     if (m->status == ND_OK && body->input_count != given)
-        nd__fail(m, ND_ERR_GRAPH, place, "scan: the body \"%s\" takes %d values, got %zu carried and %zu sliced", body->name, body->input_count, init.count, xs.count);
+        nd__fail(m, ND_ERR_GRAPH, place, "scan: the body \"%s\" takes %d value%s, got %zu carried and %zu sliced", body->name, body->input_count, body->input_count == 1 ? "" : "s", init.count, xs.count);
     nd_value **operands = nd__arena_alloc(&m->arena, (size_t)given, sizeof *operands);
     if (!operands)
         nd__fail_memory(m);

@@ -169,6 +169,7 @@ struct nd_function {
     nd_place place;
     int number; /* in the module; -1: in no list */
     bool body;  /* run by a node of the graph only, not by the host */
+    const nd_function *origin; /* the user's function that this one is, over what it captures as inputs; NULL: this is no such function */
     int input_count, output_count, update_count, update_room;
     nd_value **inputs, **outputs;
     nd__update *updates;

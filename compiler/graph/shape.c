@@ -411,23 +411,29 @@ static nd_shape inner(nd_shape shape)
     return nd_shape_of((size_t)(shape.rank > 0 ? shape.rank - 1 : 0), shape.dims + 1);
 }
 
-static bool argument_fits(rule_call *c, const nd_function *f, int parameter, nd_dtype dtype, const nd_shape *shape, const char *what)
+/* The name that the user knows. */
+static const char *title(const nd_function *f)
+{
+    return f->origin ? f->origin->name : f->name;
+}
+
+static bool argument_fits(rule_call *c, const nd_function *f, int parameter, nd_dtype dtype, const nd_shape *shape, const char *as)
 {
     const nd_value *p = f->inputs[parameter];
     if (p->dtype == dtype && nd__shape_equal(&p->shape, shape))
         return true;
-    return REFUSE(c, "%s: %s of \"%s\" takes %s for its input \"%s\", got %s", nd__ops[c->op].name, what, f->name, show(c, p), p->name,
-                  nd__show_type(c->m, dtype, shape));
+    return REFUSE(c, "%s: \"%s\" takes %s for its input \"%s\", got %s%s", nd__ops[c->op].name, title(f), show(c, p), p->name,
+                  nd__show_type(c->m, dtype, shape), as);
 }
 
 static bool takes_operands(rule_call *c, const nd_function *f, int first)
 {
     if (f->update_count > 0)
-        return REFUSE(c, "%s: the function \"%s\" assigns variables; only an entry point may", nd__ops[c->op].name, f->name);
+        return REFUSE(c, "%s: the function \"%s\" assigns variables; only an entry point may", nd__ops[c->op].name, title(f));
     if (f->input_count != c->n - first)
-        return REFUSE(c, "%s: the function \"%s\" takes %d values, got %d", nd__ops[c->op].name, f->name, f->input_count, c->n - first);
+        return REFUSE(c, "%s: the function \"%s\" takes %d value%s, got %d", nd__ops[c->op].name, title(f), f->input_count, f->input_count == 1 ? "" : "s", c->n - first);
     for (int i = 0; i < f->input_count; i++)
-        if (!argument_fits(c, f, i, c->in[first + i]->dtype, &c->in[first + i]->shape, "the call"))
+        if (!argument_fits(c, f, i, c->in[first + i]->dtype, &c->in[first + i]->shape, ""))
             return false;
     return true;
 }
@@ -450,13 +456,13 @@ static bool rule_COND(rule_call *c)
     if (!takes_operands(c, yes, 1) || !takes_operands(c, no, 1))
         return false;
     if (yes->output_count != no->output_count)
-        return REFUSE(c, "cond: \"%s\" gives %d values, \"%s\" gives %d", yes->name, yes->output_count, no->name, no->output_count);
+        return REFUSE(c, "cond: \"%s\" gives %d value%s, \"%s\" gives %d", title(yes), yes->output_count, yes->output_count == 1 ? "" : "s", title(no), no->output_count);
     if (!room_for(c, yes->output_count))
         return false;
     for (int i = 0; i < yes->output_count; i++) {
         const nd_value *a = yes->outputs[i], *b = no->outputs[i];
         if (a->dtype != b->dtype || !nd__shape_equal(&a->shape, &b->shape))
-            return REFUSE(c, "cond: output %d is %s of \"%s\" but %s of \"%s\"", i, show(c, a), yes->name, show(c, b), no->name);
+            return REFUSE(c, "cond: output %d is %s in \"%s\" but %s in \"%s\"", i, show(c, a), title(yes), show(c, b), title(no));
         c->results[i] = (nd__type){a->dtype, a->shape};
     }
     return true;
@@ -467,18 +473,20 @@ static bool rule_SCAN(rule_call *c)
     const nd_function *f = attr(c, ND__A_body)->function;
     int64_t length = attr(c, ND__A_length)->i, carries = attr(c, ND__A_carries)->i, slices = attr(c, ND__A_slices)->i;
     nd_shape as_shape = nd_shape_of(1, &length);
+    if (length < 0)
+        return REFUSE(c, "scan: the length %lld is negative", (long long)length);
     if (!shape_is_good(c, &as_shape))
         return false;
     if (f->update_count > 0)
-        return REFUSE(c, "scan: the body \"%s\" assigns variables; only an entry point may", f->name);
+        return REFUSE(c, "scan: the body \"%s\" assigns variables; only an entry point may", title(f));
     if (carries < 0 || slices < 0 || carries > c->n || slices > c->n - carries)
-        return REFUSE(c, "scan: the body \"%s\" takes %d values, got %lld carried and %lld sliced of %d", f->name, f->input_count, (long long)carries,
+        return REFUSE(c, "scan: the body \"%s\" takes %d values, got %lld carried and %lld sliced of %d", title(f), f->input_count, (long long)carries,
                       (long long)slices, c->n);
     if (f->input_count != c->n)
-        return REFUSE(c, "scan: the body \"%s\" takes %d values, got %d carried, %d sliced and %d captured", f->name, f->input_count, (int)carries, (int)slices,
+        return REFUSE(c, "scan: the body \"%s\" takes %d values, got %d carried, %d sliced and %d captured", title(f), f->input_count, (int)carries, (int)slices,
                       c->n - (int)(carries + slices));
     if (f->output_count < carries)
-        return REFUSE(c, "scan: the body \"%s\" gives %d values, fewer than the %d carried", f->name, f->output_count, (int)carries);
+        return REFUSE(c, "scan: the body \"%s\" gives %d values, fewer than the %d carried", title(f), f->output_count, (int)carries);
     for (int i = 0; i < c->n; i++) {
         const nd_value *v = c->in[i];
         nd_shape shape = v->shape;
@@ -487,7 +495,7 @@ static bool rule_SCAN(rule_call *c)
                 return REFUSE(c, "scan: operand %d is %s, expected %s slices along its first axis", i, show(c, v), nd__show_size(c->m, length));
             shape = inner(shape);
         }
-        if (!argument_fits(c, f, i, v->dtype, &shape, i < carries ? "what is carried" : i < carries + slices ? "a slice" : "what is captured"))
+        if (!argument_fits(c, f, i, v->dtype, &shape, i < carries ? " to carry" : i < carries + slices ? " as a slice" : " as a captured value"))
             return false;
     }
     if (!room_for(c, f->output_count))
@@ -495,7 +503,7 @@ static bool rule_SCAN(rule_call *c)
     for (int i = 0; i < f->output_count; i++) {
         const nd_value *v = f->outputs[i];
         if (i < carries && (v->dtype != c->in[i]->dtype || !nd__shape_equal(&v->shape, &c->in[i]->shape)))
-            return REFUSE(c, "scan: the body \"%s\" carries %s on as %s", f->name, show(c, c->in[i]), show(c, v));
+            return REFUSE(c, "scan: the body \"%s\" carries %s on as %s", title(f), show(c, c->in[i]), show(c, v));
         c->results[i] = (nd__type){v->dtype, v->shape};
         if (i < carries)
             continue;

@@ -584,7 +584,7 @@ static const struct {
      "t.nd:8:1: assign: \"w\" already gets a value in the function \"f\"\n  note: the other assignment is at t.nd:7:1"},
     {XY "%z = apply %x body=f", "t.nd:5:20: there is no function \"f\" before this line"},
     {XY "body f(%x) -> (%x)\n%z = apply %y body=f",
-     "t.nd:6:6: apply: the call of \"f\" takes f32[2,3] for its input \"x\", got f32[3,2]\n"
+     "t.nd:6:6: apply: \"f\" takes f32[2,3] for its input \"x\", got f32[3,2]\n"
      "  note: operand 0, \"y\" f32[3,2], is the input made at t.nd:4:16"},
     {XY "body f(%x) -> (%x)\n%z = scan %x body=f length=1 carries=9223372036854775807 slices=1",
      "t.nd:6:6: scan: the body \"f\" takes 1 values, got 9223372036854775807 carried and 1 sliced of 1\n"

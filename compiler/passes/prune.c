@@ -4,8 +4,10 @@
  * A gradient saves everything that its forward loop knows and uses a part; this is where the rest goes. A body is
  * pruned where one node runs it and the host does not.
  *
- * Use is known value by value: one walk from the end meets all uses of a node before the node, since bodies are older
- * than what runs them. Which operands a body needs is found by the same walk inside it. */
+ * Use is known value by value: a walk from the end meets all uses of a node before the node, since bodies are older
+ * than what runs them. Which operands a body needs is found by the same walk inside it. Two bodies may have nodes in
+ * common (a forward loop and its variant that saves more): what the walk finds out about the later one's can be needed
+ * by the earlier one, so it goes on until it finds nothing more. */
 #include "compiler/passes/passes.h"
 
 #include <stdlib.h>
@@ -82,12 +84,14 @@ static void find_inputs(pruning *p, const nd_function *f, int end, const bool *o
     free(used);
 }
 
-/* Which operands, then which results, a control node needs for the results that are used. */
+/* Which operands, then which results, a control node needs for the results that are used: by the body that is looked
+ * at, or by another one that has the node too. */
 static void find_needs(pruning *p, const nd__node *n, const bool *used, bool *keep)
 {
     const nd_function *body = nd__get(n, ND__A_body)->function;
     bool *results = keep + n->input_count;
-    memcpy(results, used + p->first[n->number], (size_t)n->result_count * sizeof *results);
+    for (int i = 0; i < n->result_count; i++)
+        results[i] = used[p->first[n->number] + i] || p->used[p->first[n->number] + i];
     if (n->op == ND__OP_cond) {
         keep[0] = true;
         find_inputs(p, body, n->number, results, keep + 1);
@@ -127,6 +131,14 @@ static const bool *results_kept(const nd__node *n, const bool *keep)
     return keep ? keep + n->input_count : NULL;
 }
 
+static int64_t count_used(const pruning *p)
+{
+    int64_t count = 0;
+    for (int i = 0; i < p->value_count; i++)
+        count += p->used[i];
+    return count;
+}
+
 static void mark_all(pruning *p)
 {
     for (int i = 0; i < p->m->function_count; i++)
@@ -135,15 +147,16 @@ static void mark_all(pruning *p)
     for (int i = 0; i < p->m->variable_count; i++)
         if (p->m->variables[i]->initial)
             p->used[number_of(p, p->m->variables[i]->initial)] = true;
-    for (int i = p->m->node_count - 1; i >= 0 && !p->failed; i--) {
-        const nd__node *n = p->m->nodes[i];
-        if (!is_used(p, n, p->used))
-            continue;
-        const bool *keep = p->keep[i] = mark_operands(p, n, p->used);
-        for (int k = 0; k < n->attr_count; k++)
-            if (n->attrs[k].function)
-                mark_function(p, n->attrs[k].function, inputs_kept(n, keep), results_kept(n, keep));
-    }
+    for (int64_t before = -1, now = count_used(p); now > before && !p->failed; before = now, now = count_used(p))
+        for (int i = p->m->node_count - 1; i >= 0 && !p->failed; i--) {
+            const nd__node *n = p->m->nodes[i];
+            if (!is_used(p, n, p->used))
+                continue;
+            const bool *keep = p->keep[i] = mark_operands(p, n, p->used);
+            for (int k = 0; k < n->attr_count; k++)
+                if (n->attrs[k].function)
+                    mark_function(p, n->attrs[k].function, inputs_kept(n, keep), results_kept(n, keep));
+        }
 }
 
 /* -- what is made of it ----------------------------------------------------------------------------------------------

@@ -17,5 +17,7 @@ bool nd__platform_exists(const char *path);
 bool nd__platform_sync(FILE *file);
 /* Renames a file over another one, at once: whoever opens `to` sees the old one or the new one. Sets errno. */
 bool nd__platform_replace(const char *from, const char *to);
+/* Makes a folder in one that is there; true also if it is there already. Sets errno. */
+bool nd__platform_make_folder(const char *path);
 
 #endif

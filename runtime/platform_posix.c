@@ -4,7 +4,9 @@
 
 #include "runtime/platform.h"
 
+#include <errno.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,4 +42,15 @@ bool nd__platform_sync(FILE *file)
 bool nd__platform_replace(const char *from, const char *to)
 {
     return rename(from, to) == 0;
+}
+
+bool nd__platform_make_folder(const char *path)
+{
+    struct stat there;
+    if (mkdir(path, 0777) == 0)
+        return true;
+    if (errno != EEXIST || stat(path, &there) != 0)
+        return false;
+    errno = S_ISDIR(there.st_mode) ? 0 : ENOTDIR;
+    return errno == 0;
 }

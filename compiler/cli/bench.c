@@ -1,0 +1,238 @@
+/* nadir bench: compiled against interpreted. */
+#include "compiler/cli/cli.h"
+#include "runtime/platform.h"
+#include "runtime/program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_SAMPLES = 2000, LEAST_SAMPLES = 5 };
+static const double SAMPLE = 20e-6; /* seconds: long beside the clock's own cost, short beside an interruption */
+
+/* What one call takes, in seconds. */
+typedef struct timing {
+    double median, p10;
+} timing;
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double sample(nd_call *call, int64_t times)
+{
+    double begin = nd__platform_seconds();
+    for (int64_t i = 0; i < times; i++)
+        nd_run(call);
+    return nd__platform_seconds() - begin;
+}
+
+/* Many short samples for about that many seconds, each of as many calls as fill SAMPLE. */
+static timing measure(nd_call *call, double seconds)
+{
+    double samples[MOST_SAMPLES], begin = nd__platform_seconds(), last = sample(call, 1);
+    int64_t times = 1;
+    while (last < SAMPLE && times < (int64_t)1 << 40)
+        last = sample(call, times *= 2);
+    int n = 0;
+    while (n < MOST_SAMPLES && (n < LEAST_SAMPLES || nd__platform_seconds() - begin < seconds))
+        samples[n++] = sample(call, times) / (double)times;
+    qsort(samples, (size_t)n, sizeof *samples, ascending);
+    return (timing){samples[n / 2], samples[n / 10]};
+}
+
+/* -- a function's call -------------------------------------------------------------------------------------------- */
+
+/* Floats in [0, 1), integers 0 to 9, in an order that is the same everywhere. */
+static void fill(nd_tensor *t, uint64_t *state)
+{
+    for (int64_t i = 0; i < nd_tensor_count(t); i++) {
+        *state = *state * 6364136223846793005u + 1442695040888963407u;
+        uint32_t bits = (uint32_t)(*state >> 40);
+        if (nd_dtype_is_float(nd_tensor_dtype(t)))
+            nd_tensor_set(t, i, bits * 0x1p-24);
+        else
+            nd_tensor_set(t, i, nd_tensor_dtype(t) == ND_BOOL ? bits % 2 : bits % 10);
+    }
+}
+
+/* Random values where the graph gives none. */
+static nd_status fill_variables(const nd_program *p, nd_state *state, uint64_t *random)
+{
+    nd_status status = ND_OK;
+    for (int i = 0; i < nd_program_variable_count(p) && status == ND_OK; i++) {
+        if (p->info.variables[i].initialised)
+            continue;
+        nd_port port = nd_program_variable(p, i);
+        nd_tensor *t = nd_tensor_zeros(port.dtype, port.shape);
+        fill(t, random);
+        status = nd_state_set(state, port.name, t);
+        nd_tensor_destroy(t);
+    }
+    return status;
+}
+
+typedef struct bound {
+    nd_state *state;
+    nd_tensor **tensors; /* inputs, then outputs */
+    int count;
+    nd_call *call;
+} bound;
+
+static bool bind(nd_program *p, int function, bound *b)
+{
+    int in = nd_program_input_count(p, function), out = nd_program_output_count(p, function);
+    uint64_t random = 1;
+    b->count = in + out;
+    b->state = nd_state_create(p, 0);
+    b->tensors = calloc((size_t)b->count + 1, sizeof *b->tensors);
+    for (int i = 0; i < b->count && b->tensors; i++) {
+        nd_port port = i < in ? nd_program_input(p, function, i) : nd_program_output(p, function, i - in);
+        b->tensors[i] = nd_tensor_zeros(port.dtype, port.shape);
+        fill(b->tensors[i], &random);
+    }
+    if (b->tensors && b->state && fill_variables(p, b->state, &random) == ND_OK)
+        b->call = nd_bind(p, nd_program_function_name(p, function), b->state, (nd_tensors){(size_t)in, b->tensors},
+                          (nd_tensors){(size_t)out, b->tensors + in});
+    return b->call;
+}
+
+static void release(bound *b)
+{
+    nd_call_destroy(b->call);
+    for (int i = 0; i < b->count && b->tensors; i++)
+        nd_tensor_destroy(b->tensors[i]);
+    free(b->tensors);
+    nd_state_destroy(b->state);
+}
+
+static int time_function(const nd__words *words, nd_program *p, int function, double seconds, timing *t)
+{
+    bound b = {0};
+    int code = ND__EXIT_OK;
+    if (!bind(p, function, &b))
+        code = nd__cli_fail(words, p->message.status, "%s", nd_program_error(p));
+    else if (nd_run(b.call) != ND_OK)
+        code = nd__cli_fail(words, ND_ERR_STATE, "%s", nd_call_error(b.call));
+    else
+        *t = measure(b.call, seconds);
+    release(&b);
+    return code;
+}
+
+/* -- the table ---------------------------------------------------------------------------------------------------- */
+
+/* "12.3 us" */
+static const char *show(char text[16], double seconds)
+{
+    static const char *const units[] = {"s", "ms", "us", "ns"};
+    int unit = 0;
+    while (unit < 3 && seconds < 1) {
+        seconds *= 1000;
+        unit++;
+    }
+    snprintf(text, 16, "%.3g %s", seconds, units[unit]);
+    return text;
+}
+
+static int bench_function(const nd__words *words, nd_program *compiled, nd_program *interpreted, int function,
+                          double seconds)
+{
+    timing fast, slow;
+    char text[4][16];
+    const char *name = nd_program_function_name(compiled, function);
+    int code = time_function(words, compiled, function, seconds, &fast);
+    if (code == ND__EXIT_OK)
+        code = time_function(words, interpreted, nd_program_function_index(interpreted, name), seconds, &slow);
+    if (code == ND__EXIT_OK)
+        fprintf(words->out, "%-16s %10s %10s   %10s %10s   %7.1fx\n", name, show(text[0], fast.median),
+                show(text[1], fast.p10), show(text[2], slow.median), show(text[3], slow.p10),
+                slow.median / fast.median);
+    return code;
+}
+
+/* What calling costs where there is nothing to do. */
+static int bench_empty(const nd__words *words, double seconds)
+{
+    timing t;
+    nd_module *m = nd_module_create("empty");
+    nd_function_at(NULL, m, "empty", (nd_values){0}, (nd_values){0});
+    const nd_compile_options options = {.cpu = nd__option_value(words, "--cpu")};
+    nd_program *p = nd_compile(m, &options);
+    int code = nd_program_status(p) == ND_OK
+                   ? time_function(words, p, nd_program_function_index(p, "empty"), seconds, &t)
+                   : nd__cli_fail(words, nd_program_status(p), "%s", nd_program_error(p));
+    if (code == ND__EXIT_OK)
+        fprintf(words->out, "an empty function: %.1f ns a call (p10 %.1f)\n", t.median * 1e9, t.p10 * 1e9);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+    return code;
+}
+
+static int bench_module(const nd__words *words, nd_module *m, double seconds)
+{
+    const nd_compile_options native = nd__cli_options(words, false), plain = nd__cli_options(words, true);
+    const char *wanted = nd__operand(words, 1);
+    nd_program *compiled = nd_compile(m, &native), *interpreted = nd_compile(m, &plain), *bad = NULL;
+    int code = ND__EXIT_OK;
+    bad = nd_program_status(compiled) != ND_OK      ? compiled
+          : nd_program_status(interpreted) != ND_OK ? interpreted
+                                                    : NULL;
+    if (bad || !compiled || !interpreted)
+        code = bad ? nd__cli_fail(words, nd_program_status(bad), "%s", nd_program_error(bad)) : nd__cli_memory(words);
+    else if (wanted && nd_program_function_index(compiled, wanted) < 0)
+        code = nd__cli_fail(words, ND_ERR_ARGUMENT, "there is no function '%s'", wanted);
+    if (code == ND__EXIT_OK)
+        fprintf(words->out, "%-16s %21s   %21s   %8s\n%-16s %10s %10s   %10s %10s\n", "", "compiled", "interpreted",
+                "ratio", "function", "median", "p10", "median", "p10");
+    for (int i = 0; i < nd_program_function_count(compiled) && code == ND__EXIT_OK; i++) {
+        const char *name = nd_program_function_name(compiled, i);
+        if (wanted ? strcmp(name, wanted) == 0 : strcmp(name, "init") != 0)
+            code = bench_function(words, compiled, interpreted, i, seconds);
+    }
+    if (code == ND__EXIT_OK)
+        fprintf(words->out, "compiled in %.1f ms\n", nd_program_compile_times(compiled).total);
+    nd_program_destroy(interpreted);
+    nd_program_destroy(compiled);
+    return code;
+}
+
+static int run(const nd__words *words)
+{
+    const char *text = nd__option_value(words, "--seconds");
+    char *end = NULL;
+    double seconds = text ? strtod(text, &end) : 0.5;
+    int code;
+    if (text && (end == text || *end || !(seconds >= 0 && seconds <= 3600)))
+        return nd__cli_refuse(words, "--seconds %s: expected a number from 0 to 3600", text);
+    nd_module *m = nd__cli_module(words, &code);
+    if (m)
+        code = bench_module(words, m, seconds);
+    if (code == ND__EXIT_OK)
+        code = bench_empty(words, seconds);
+    nd_module_destroy(m);
+    return code;
+}
+
+static const nd__option options[] = {
+    {"--seconds", "S", "how long each function is measured, each way (0.5)"},
+    ND__OPTION_BIND,
+    ND__OPTION_CPU,
+    ND__OPTION_PASSES,
+    {0},
+};
+
+const nd__command nd__command_bench = {
+    .name = "bench",
+    .operands = "FILE [FUNCTION]",
+    .least = 1,
+    .most = 2,
+    .summary = "compiled against interpreted",
+    .details =
+        "Times one function or all of them on random inputs, on one thread, in many short samples: the median, and "
+        "the\n"
+        "tenth percentile, which interruptions by other programs do not touch. The ratio is that of the medians.\n",
+    .options = options,
+    .run = run,
+};

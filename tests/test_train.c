@@ -1,5 +1,5 @@
 /* The training loop, its history and progress, predictions. */
-#define _XOPEN_SOURCE 700 /* posix_openpt */
+#define _XOPEN_SOURCE 700 /* posix_openpt, fork */
 
 #include "compiler/interp/interp.h"
 #include "failing_alloc.h"
@@ -12,9 +12,12 @@
 #include <check.h>
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* -- over the toy program ----------------------------------------------------------------------------------------- */
@@ -444,6 +447,43 @@ START_TEST(resumes_to_the_same_bits)
         nd_state_destroy(loaded);
     }
     nd_state_destroy(whole);
+    nd_dataset_destroy(d);
+    release_model(&m);
+}
+END_TEST
+
+/* A training that is killed again and again, and begun again each time, ends with the same bits. */
+START_TEST(resumes_after_being_killed)
+{
+    model m = make_model(0.1);
+    nd_dataset *d = clouds(10, 1);
+    char path[512];
+    strcpy(path, temp_path("killed.safetensors"));
+    nd_state *whole = nd_state_create(m.program, 3), *resumed = nd_state_create(m.program, 77);
+    nd_train_options options = {.batch = 4, .epochs = 25, .shuffle_seed = 9};
+    nd_history_destroy(nd_train(m.program, "step", whole, d, &options));
+    options.checkpoint = path;
+    options.checkpoint_every = 1;
+    options.resume = true;
+    bool finished = false;
+    for (int i = 1; !finished; i++) { /* each time a little later, so that it comes to an end on any machine */
+        pid_t child = fork();
+        ck_assert_int_ne(child, -1);
+        if (child == 0) {
+            nd_state *state = nd_state_create(m.program, 3);
+            _exit(nd_history_status(nd_train(m.program, "step", state, d, &options)) != ND_OK);
+        }
+        nanosleep(&(struct timespec){0, 700000L * i}, NULL);
+        kill(child, SIGKILL);
+        int status;
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        finished = WIFEXITED(status);
+        ck_assert(!finished || WEXITSTATUS(status) == 0);
+    }
+    ck_assert_int_eq(nd_state_load(resumed, path), ND_OK);
+    same_states(m.program, whole, resumed);
+    nd_state_destroy(whole);
+    nd_state_destroy(resumed);
     nd_dataset_destroy(d);
     release_model(&m);
 }
@@ -920,6 +960,7 @@ int main(void)
     tcase_add_test(t, as_by_hand);
     tcase_add_test(t, learns);
     tcase_add_test(t, resumes_to_the_same_bits);
+    tcase_add_test(t, resumes_after_being_killed);
     tcase_add_test(t, resumes_nothing_else);
     tcase_add_test(t, ends_early);
     tcase_add_test(t, stops_at_nan);

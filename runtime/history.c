@@ -240,28 +240,32 @@ nd_status nd_history_write_jsonl(nd_history *history, const char *path)
 
 /* -- the plot ----------------------------------------------------------------------------------------------------- */
 
-/* The curves of a history: the steps, the epochs, the validation. */
+/* The curves of a history over the epochs; beside those of the steps, a mean stands in the middle of its steps and a
+ * validation at their end. */
 typedef struct curves {
-    double *memory, *step_x, *epoch_x, *loss, *validation;
+    double *memory, *step_x, *mean_x, *end_x, *mean, *validation;
 } curves;
 
 static bool make_curves(const nd_history *h, curves *c)
 {
     size_t steps = (size_t)h->steps, epochs = (size_t)h->epochs;
-    c->memory = malloc((steps + 3 * epochs + 1) * sizeof *c->memory);
+    c->memory = malloc((steps + 4 * epochs + 1) * sizeof *c->memory);
     if (!c->memory)
         return false;
     c->step_x = c->memory;
-    c->epoch_x = c->step_x + steps;
-    c->loss = c->epoch_x + epochs;
-    c->validation = c->loss + epochs;
+    c->mean_x = c->step_x + steps;
+    c->end_x = c->mean_x + epochs;
+    c->mean = c->end_x + epochs;
+    c->validation = c->mean + epochs;
     for (int64_t i = 0; i < h->steps; i++)
         c->step_x[i] = (double)(h->first_step + i + 1);
     for (int64_t i = 0; i < h->epochs; i++) {
-        /* Beside steps an epoch stands where it ended. */
-        double ended = fmin((double)(h->first_epoch + i + 1) * (double)h->steps_per_epoch, (double)h->next_step);
-        c->epoch_x[i] = h->steps > 0 ? ended : (double)(h->first_epoch + i + 1);
-        c->loss[i] = nd_history_loss(h, i);
+        double epoch = (double)(h->first_epoch + i), steps_each = (double)h->steps_per_epoch,
+               begin = fmax(epoch * steps_each, (double)h->first_step),
+               end = fmin((epoch + 1) * steps_each, (double)h->next_step);
+        c->mean_x[i] = h->steps > 0 ? (begin + 1 + end) / 2 : epoch + 1;
+        c->end_x[i] = h->steps > 0 ? end : epoch + 1;
+        c->mean[i] = nd_history_loss(h, i);
         c->validation[i] = nd_history_value(h, i, h->watched);
     }
     return true;
@@ -300,12 +304,12 @@ nd_status nd_history_write_svg(nd_history *history, const char *path)
                                           : validated  ? "training"
                                                        : NULL,
                                   .count = h->epochs,
-                                  .x = c.epoch_x,
-                                  .y = c.loss,
+                                  .x = c.mean_x,
+                                  .y = c.mean,
                                   .points = marked};
     if (validated)
         series[count++] =
-            (nd_series){.name = "validation", .count = h->epochs, .x = c.epoch_x, .y = c.validation, .points = marked};
+            (nd_series){.name = "validation", .count = h->epochs, .x = c.end_x, .y = c.validation, .points = marked};
     const nd_plot plot = {.x_title = h->steps > 0 ? "step" : "epoch",
                           .y_title = nd_history_column_name(h, 0),
                           .series = series,

@@ -71,7 +71,10 @@ static void add_column(nd__text *text, const char *name, double value)
 static void add_duration(nd__text *text, double seconds)
 {
     long long s = llround(seconds);
-    if (seconds < 10) {
+    if (seconds < 0.1) {
+        add_fixed(text, seconds * 1000, 1);
+        nd__text_add(text, " ms");
+    } else if (seconds < 10) {
         add_fixed(text, seconds, 2);
         nd__text_add(text, " s");
     } else if (s < 60)
@@ -171,7 +174,7 @@ void nd__progress_show(nd__progress *progress, const nd__progress_line *line, do
         width = width > 0 ? width : USUAL_WIDTH;
     }
     nd__progress_text(&text, line, width);
-    if (progress->live && text.data)
+    if (progress->live && !line->over && text.data)
         cut(&text, width);
     if (!text.failed) /* a line less, where there is no memory for it */
         fprintf(progress->file, "%s%s%s%s", progress->live ? "\r" : "", text.data, progress->live ? "\x1B[K" : "",

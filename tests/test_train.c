@@ -743,7 +743,7 @@ static const struct {
     {{10, 10, 7, 10, 1, two_names, (double[]){-0.00001234}, 12.6, true},
      0,
      "epoch 10/10   7/10  loss -1.234e-05  13 s"},
-    {{1, 1, 1, 1, 2, two_names, (double[]){NAN, NAN}, 0, true}, 0, "epoch 1/1  loss nan  acc nan  0.00 s"},
+    {{1, 1, 1, 1, 2, two_names, (double[]){NAN, NAN}, 0, true}, 0, "epoch 1/1  loss nan  acc nan  0.0 ms"},
     {{1, 1, 1, 1, 2, two_names, (double[]){INFINITY, 1}, -1, true}, 0, "epoch 1/1  loss inf  acc 100.0 %"},
     {{1, 1, 1, 1, 1, two_names, (double[]){1.5e30}, -1, true}, 0, "epoch 1/1  loss 1.5e+30"},
     {{1, 1, 1, 1, 1, two_names, (double[]){5e-324}, -1, true}, 0, "epoch 1/1  loss 5e-324"},

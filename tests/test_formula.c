@@ -319,11 +319,11 @@ static const struct {
     {"w[i]",
      "here: formula: column 3: expected an index, a slice, None or ..., got 'i'; gather(x, indices) takes rows by "
      "a value\n    w[i]\n      ^"},
-    {"w[7]", "here: subscript: index 7 is outside axis 0 of f32[4,5]\n    w[7]\n     ^"},
+    {"w[7]", "here: subscript: index 7 is outside axis 0 of \"w\" f32[4,5]\n    w[7]\n     ^"},
     {"w[B:]",
      "here: subscript: axis 0: a dimension can only be where a slice from 0 stops, as in :B\n    w[B:]\n     ^"},
     {"x[1:]",
-     "here: subscript: axis 0 of f32[B=3,4] is named; a part of it is not a number times a product of names\n   "
+     "here: subscript: axis 0 of \"x\" f32[B=3,4] is named; a part of it is not a number times a product of names\n   "
      " x[1:]\n     ^"},
     /* calls */
     {"summ(x)", "here: formula: column 1: no function is named 'summ'; did you mean 'sum'?\n    summ(x)\n    ^"},

@@ -285,7 +285,7 @@ START_TEST(errors)
         break;
     case 6:
         nd_sgd(f, nd_mul(w, w), 1, &x, nd_const(m, 0.1));
-        want = "sgd: value 0, \"x\", is no variable but a input";
+        want = "sgd: value 0, \"x\", was made by input, it is no variable";
         break;
     case 7:
         nd_sgd(f, w, 1, &w, NULL);

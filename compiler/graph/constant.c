@@ -146,7 +146,7 @@ nd_value *nd_input_at(nd_place place, nd_module *m, const char *name, nd_dtype d
     return nd_name(nd__make0(m, ND__OP_input, place, 3, attrs), name);
 }
 
-/* The common shape of a and b as NumPy broadcasts; false where there is none. `out` may be one of them. */
+/* The common shape of a and b as NumPy broadcasts; false where there is none. */
 static bool common_shape(const nd_shape *a, const nd_shape *b, nd_shape *out)
 {
     nd_shape shorter = a->rank >= b->rank ? *b : *a;
@@ -171,20 +171,18 @@ bool nd__unify(nd_module *m, nd_place place, const char *what, int n, int skip, 
             strong = values[i];
     }
     nd_dtype dtype = strong ? strong->dtype : integral ? ND_I32 : ND_F32;
-    nd_shape shape = values[0]->shape;
+    nd_shape shape = values[0]->shape, next;
     for (int i = 0; i < n; i++) {
         values[i] = i >= skip ? nd__strengthen(place, values[i], dtype) : nd__settle(place, values[i]);
         if (m->status != ND_OK)
             return false;
-        if (!common_shape(&shape, &values[i]->shape, &shape)) {
+        if (!common_shape(&shape, &values[i]->shape, &next)) {
             nd__fail(m, ND_ERR_GRAPH, place, "%s: shapes do not broadcast, %s and %s", what, nd__show_type(m, values[0]->dtype, &shape),
                      nd__show_type(m, values[i]->dtype, &values[i]->shape));
-            for (int k = 0; k < n; k++)
-                if (values[k]->node->place[0])
-                    nd__note(m, "operand %d, %s %s, is the %s made at %s", k, nd__show(m, values[k]),
-                             nd__show_type(m, values[k]->dtype, &values[k]->shape), nd__ops[values[k]->node->op].name, values[k]->node->place);
+            nd__note_operands(m, place, n, values);
             return false;
         }
+        shape = next;
     }
     for (int i = 0; i < n; i++)
         if (!nd__shape_equal(&values[i]->shape, &shape))

@@ -77,7 +77,7 @@ nd_function *nd_function_at(nd_place place, nd_module *m, const char *name, nd_v
     for (size_t i = 0; i < inputs.count; i++) {
         const nd_value *v = inputs.items[i];
         if (v->node->op != ND__OP_input) {
-            nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": input %zu, %s, is no nd_input but a %s", name, i, nd__show(m, v), nd__ops[v->node->op].name);
+            nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": input %zu, %s, was made by %s, not by nd_input", name, i, nd__show(m, v), nd__ops[v->node->op].name);
             return nd__lost_function(m, outputs.count);
         }
         for (size_t k = 0; k < i; k++)
@@ -118,7 +118,7 @@ void nd_assign_at(nd_place place, nd_function *f, nd_value *variable, nd_value *
         return;
     }
     if (variable->node->op != ND__OP_variable) {
-        nd__fail(m, ND_ERR_GRAPH, place, "assign: %s is no variable but a %s", nd__show(m, variable), nd__ops[variable->node->op].name);
+        nd__fail(m, ND_ERR_GRAPH, place, "assign: %s was made by %s, it is no variable", nd__show(m, variable), nd__ops[variable->node->op].name);
         return;
     }
     nd__variable *v = nd__get(variable->node, ND__A_variable)->variable;

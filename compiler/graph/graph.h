@@ -217,6 +217,8 @@ struct nd_module {
 nd_value *nd__fail(nd_module *m, nd_status status, nd_place place, const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Adds "\n  note: message" to the error. */
 void nd__note(nd_module *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Notes where each operand of the call at `place` came from. */
+void nd__note_operands(nd_module *m, nd_place place, int n, nd_value *const *values);
 nd_value *nd__fail_memory(nd_module *m);
 /* What messages call a value: `"hidden"` or `%12`, its type: `f32[B=32,784]`; text of the module's arena, "" without memory. */
 const char *nd__show(nd_module *m, const nd_value *v);
@@ -284,6 +286,8 @@ bool nd__unify(nd_module *m, nd_place place, const char *what, int n, int skip, 
 nd_value *nd__elementwise(nd_place place, nd__op op, nd_value *const *values);
 /* An axis from -rank to rank-1 as 0 .. rank-1, or -1 after an error. */
 int nd__axis(nd_module *m, nd_place place, const char *what, int axis, int rank);
+/* The same for an axis of x. */
+int nd__axis_of(nd_place place, const char *what, int axis, nd_value *x);
 nd_value *nd__constant(nd_module *m, nd_place place, nd_dtype dtype, const nd_shape *shape, int64_t count, const void *items);
 /* Declares a variable without an initial value; NULL after an error. */
 nd__variable *nd__declare(nd_module *m, nd_place place, const char *name, nd_dtype dtype, nd_shape shape);

@@ -124,6 +124,20 @@ void nd__note(nd_module *m, const char *format, ...)
         m->error = longer;
 }
 
+void nd__note_operands(nd_module *m, nd_place place, int n, nd_value *const *values)
+{
+    for (int i = 0; i < n; i++) {
+        const nd_value *v = values[i];
+        while (v->node->op == ND__OP_broadcast && place && strcmp(v->node->place, place) == 0)
+            v = v->node->inputs[0]; /* the call's own, of what its caller gave */
+        const char *name = nd__show(m, v), *type = nd__show_type(m, v->dtype, &v->shape), *op = nd__ops[v->node->op].name;
+        if (v->node->place[0])
+            nd__note(m, "operand %d, %s %s, is the %s made at %s", i, name, type, op, v->node->place);
+        else
+            nd__note(m, "operand %d is %s %s, made by %s", i, name, type, op);
+    }
+}
+
 nd_value *nd__fail_memory(nd_module *m)
 {
     if (!m)
@@ -136,7 +150,7 @@ nd_value *nd__fail_memory(nd_module *m)
 const char *nd__show_size(nd_module *m, int64_t size)
 {
     char *text;
-    if (!nd__size_is_named(size)) {
+    if (!nd__size_is_named(size) || !nd__size_is_known(m, size)) {
         text = nd__arena_format(&m->arena, "%lld", (long long)size);
         return text ? text : "";
     }

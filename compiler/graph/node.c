@@ -205,3 +205,12 @@ int nd__axis(nd_module *m, nd_place place, const char *what, int axis, int rank)
     nd__fail(m, ND_ERR_GRAPH, place, "%s: axis %d is outside %d..%d", what, axis, -rank, rank - 1);
     return -1;
 }
+
+int nd__axis_of(nd_place place, const char *what, int axis, nd_value *x)
+{
+    nd_module *m = x->node->module;
+    axis = nd__axis(m, place, what, axis, x->shape.rank);
+    if (axis < 0)
+        nd__note_operands(m, place, 1, &x);
+    return axis;
+}

@@ -178,7 +178,7 @@ nd__variable *nd__declare(nd_module *m, nd_place place, const char *name, nd_dty
     for (const char *c = name; good && *c; c++)
         good = (unsigned char)*c > 0x20 && *c != '"' && *c != '\\' && *c != 0x7f;
     if (!good) {
-        nd__fail(m, ND_ERR_ARGUMENT, place, "variable: a name has one character or more, no spaces, quotes or backslashes");
+        nd__fail(m, ND_ERR_ARGUMENT, place, "variable \"%s\": a name has one character or more, no spaces, quotes or backslashes", name ? name : "");
         return NULL;
     }
     for (int i = 0; i < m->variable_count; i++)

@@ -25,7 +25,7 @@ static nd_value *reduce(nd_place place, nd__op op, nd_value *x, nd_axes axes, bo
     if (axes.count > ND_MAX_RANK)
         return nd__fail(m, ND_ERR_GRAPH, place, "%s: %d axes, at most %d", what, axes.count, ND_MAX_RANK);
     for (int i = 0; i < (axes.count < 0 ? x->shape.rank : axes.count); i++) {
-        int axis = axes.count < 0 ? i : nd__axis(m, place, what, axes.items[i], x->shape.rank);
+        int axis = axes.count < 0 ? i : nd__axis_of(place, what, axes.items[i], x);
         if (axis < 0)
             return &m->poison;
         if (named[axis])
@@ -63,7 +63,8 @@ nd_value *nd_mean_at(nd_place place, nd_value *x, nd_axes axes, bool keepdims)
     nd_module *m = sum->node->module;
     if (!nd_dtype_is_float(sum->dtype))
         return nd__fail(m, ND_ERR_GRAPH, place, "mean: %s is %s, expected floats", nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
-    const nd__node *node = keepdims ? sum->node->inputs[0]->node : sum->node;
+    /* keepdims has put a reshape on it, unless nothing was reduced. */
+    const nd__node *node = sum->node->op == ND__OP_sum ? sum->node : sum->node->inputs[0]->node;
     const nd__attr *reduced = nd__get(node, ND__A_axes);
     const nd_shape *from = &node->inputs[0]->shape;
     int64_t count = 1;
@@ -78,7 +79,7 @@ static nd_value *arg_reduce(nd_place place, nd__op op, nd_value *x, int axis)
     nd_module *m = nd__common_module(place, nd__ops[op].name, 1, &x, &poisoned);
     if (!m || poisoned)
         return m ? &m->poison : NULL;
-    axis = nd__axis(m, place, nd__ops[op].name, axis, x->shape.rank);
+    axis = nd__axis_of(place, nd__ops[op].name, axis, x);
     if (axis < 0)
         return &m->poison;
     nd__attr attr = nd__attr_int(ND__A_axis, axis);
@@ -123,6 +124,7 @@ static bool common_batch(nd_module *m, nd_place place, nd_value **a, nd_value **
         if (to[0].dims[i] != to[1].dims[i] && to[0].dims[i] != 1 && to[1].dims[i] != 1) {
             nd__fail(m, ND_ERR_GRAPH, place, "matmul: leading axes do not broadcast, %s x %s", nd__show_type(m, v[0]->dtype, &v[0]->shape),
                      nd__show_type(m, v[1]->dtype, &v[1]->shape));
+            nd__note_operands(m, place, 2, v);
             return false;
         }
         to[0].dims[i] = to[1].dims[i] = to[0].dims[i] == 1 ? to[1].dims[i] : to[0].dims[i];
@@ -161,9 +163,12 @@ nd_value *nd_matmul_at(nd_place place, nd_value *a, nd_value *b)
     if (!m || poisoned)
         return m ? &m->poison : NULL;
     bool row = a->shape.rank == 1, column = b->shape.rank == 1;
-    if (a->shape.rank == 0 || b->shape.rank == 0)
-        return nd__fail(m, ND_ERR_GRAPH, place, "matmul: %s x %s, a scalar has no rows; use nd_mul", nd__show_type(m, a->dtype, &a->shape),
-                        nd__show_type(m, b->dtype, &b->shape));
+    if (a->shape.rank == 0 || b->shape.rank == 0) {
+        nd__fail(m, ND_ERR_GRAPH, place, "matmul: %s x %s, a scalar has no rows; use nd_mul", nd__show_type(m, a->dtype, &a->shape),
+                 nd__show_type(m, b->dtype, &b->shape));
+        nd__note_operands(m, place, 2, (nd_value *[]){a, b});
+        return &m->poison;
+    }
     if (row)
         a = nd_reshape_at(place, a, nd_shape_of(2, (int64_t[]){1, a->shape.dims[0]}));
     if (column)

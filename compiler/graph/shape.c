@@ -4,6 +4,7 @@
  * who called the builder: the op, the operands' names and shapes. */
 #include "compiler/graph/graph.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct rule_call {
@@ -30,22 +31,11 @@ static const char *show(const rule_call *c, const nd_value *v)
     return nd__show_type(c->m, v->dtype, &v->shape);
 }
 
-/* Where operand i came from. */
-static void note_operand(const rule_call *c, int i)
-{
-    const nd_value *v = c->in[i];
-    if (v->node->place[0])
-        nd__note(c->m, "operand %d, %s %s, is the %s made at %s", i, nd__show(c->m, v), show(c, v), nd__ops[v->node->op].name, v->node->place);
-    else
-        nd__note(c->m, "operand %d is %s %s, a %s", i, nd__show(c->m, v), show(c, v), nd__ops[v->node->op].name);
-}
-
 #define REFUSE(c, ...) (nd__fail((c)->m, ND_ERR_GRAPH, (c)->place, __VA_ARGS__), refuse_notes(c))
 
 static bool refuse_notes(const rule_call *c)
 {
-    for (int i = 0; i < c->n; i++)
-        note_operand(c, i);
+    nd__note_operands(c->m, c->place, c->n, c->in);
     return false;
 }
 
@@ -61,17 +51,26 @@ static nd_shape shape_of_attr(const nd__attr *a)
     return nd_shape_of((size_t)a->count, a->ints);
 }
 
-/* A shape that a caller gave: rank, sizes, number of bytes. */
+/* A size that a caller gave; `what` it is, of axis `axis` if that is not -1. */
+static bool size_is_good(rule_call *c, int64_t size, const char *what, int axis)
+{
+    char of[32] = "";
+    if (size >= 0 && nd__size_is_known(c->m, size))
+        return true;
+    if (axis >= 0)
+        snprintf(of, sizeof of, " of axis %d", axis);
+    return REFUSE(c, size < 0 ? "%s: the %s %lld%s is negative" : "%s: the %s %lld%s is neither a size nor a named dimension of this module",
+                  nd__ops[c->op].name, what, (long long)size, of);
+}
+
+/* A shape that a caller gave. */
 static bool shape_is_good(rule_call *c, const nd_shape *shape)
 {
     if (shape->rank < 0 || shape->rank > ND_MAX_RANK)
         return REFUSE(c, "%s: rank %d is outside 0..%d", nd__ops[c->op].name, shape->rank, ND_MAX_RANK);
     for (int i = 0; i < shape->rank; i++)
-        if (shape->dims[i] < 0)
-            return REFUSE(c, "%s: size %lld of axis %d is negative", nd__ops[c->op].name, (long long)shape->dims[i], i);
-        else if (!nd__size_is_known(c->m, shape->dims[i]))
-            return REFUSE(c, "%s: size %lld of axis %d is neither a size nor a named dimension of this module", nd__ops[c->op].name,
-                          (long long)shape->dims[i], i);
+        if (!size_is_good(c, shape->dims[i], "size", i))
+            return false;
     return true;
 }
 
@@ -117,8 +116,7 @@ static bool number_dtype(rule_call *c)
 
 static bool rule_SIZE(rule_call *c)
 {
-    nd_shape as_shape = nd_shape_of(1, &attr(c, ND__A_of)->i);
-    return number_dtype(c) && shape_is_good(c, &as_shape) && one(c, (nd_dtype)attr(c, ND__A_dtype)->i, ND_SCALAR);
+    return number_dtype(c) && size_is_good(c, attr(c, ND__A_of)->i, "size", -1) && one(c, (nd_dtype)attr(c, ND__A_dtype)->i, ND_SCALAR);
 }
 
 static bool axis_is_good(rule_call *c, int64_t axis, int rank)
@@ -391,7 +389,7 @@ static bool rule_SCATTER(rule_call *c)
         return REFUSE(c, "scatter_add: the updates %s do not begin with the indices' shape %s", show(c, updates), show(c, indices));
     for (int i = indices->shape.rank; i < updates->shape.rank; i++)
         out.dims[out.rank++] = updates->shape.dims[i];
-    return shape_is_good(c, &out) && one(c, updates->dtype, out);
+    return size_is_good(c, out.dims[0], "number of rows", -1) && one(c, updates->dtype, out);
 }
 
 /* -- control flow ------------------------------------------------------------------------------------------------- */
@@ -472,10 +470,7 @@ static bool rule_SCAN(rule_call *c)
 {
     const nd_function *f = attr(c, ND__A_body)->function;
     int64_t length = attr(c, ND__A_length)->i, carries = attr(c, ND__A_carries)->i, slices = attr(c, ND__A_slices)->i;
-    nd_shape as_shape = nd_shape_of(1, &length);
-    if (length < 0)
-        return REFUSE(c, "scan: the length %lld is negative", (long long)length);
-    if (!shape_is_good(c, &as_shape))
+    if (!size_is_good(c, length, "length", -1))
         return false;
     if (f->update_count > 0)
         return REFUSE(c, "scan: the body \"%s\" assigns variables; only an entry point may", title(f));

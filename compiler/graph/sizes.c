@@ -41,6 +41,12 @@ int64_t nd__size_of_symbol(nd_module *m, nd__symbol s)
     return SYMBOLS + m->symbol_count++;
 }
 
+/* A number, or a symbol of this module. */
+static bool is_good(const nd_module *m, int64_t size)
+{
+    return size >= 0 && nd__size_is_known(m, size);
+}
+
 /* A size as a symbol: a number has no factors. */
 static nd__symbol form(const nd_module *m, int64_t size)
 {
@@ -103,7 +109,7 @@ bool nd__size_find(void *module, const char *name, size_t length, int64_t *size)
 
 int64_t nd__size_mul(nd_module *m, int64_t a, int64_t b)
 {
-    if (a < 0 || b < 0)
+    if (!is_good(m, a) || !is_good(m, b))
         return -1;
     nd__symbol x = form(m, a), y = form(m, b), product = {0};
     if (__builtin_mul_overflow(x.factor, y.factor, &product.factor) || product.factor >= SYMBOLS || x.count + y.count > ND_MAX_RANK)
@@ -116,7 +122,7 @@ int64_t nd__size_mul(nd_module *m, int64_t a, int64_t b)
 
 int64_t nd__size_add(nd_module *m, int64_t a, int64_t b)
 {
-    if (a < 0 || b < 0)
+    if (!is_good(m, a) || !is_good(m, b))
         return -1;
     if (a == 0 || b == 0)
         return a + b;
@@ -128,7 +134,7 @@ int64_t nd__size_add(nd_module *m, int64_t a, int64_t b)
 
 int64_t nd__size_div(nd_module *m, int64_t a, int64_t b)
 {
-    if (a < 0 || b <= 0)
+    if (!is_good(m, a) || !is_good(m, b) || b == 0)
         return -1;
     nd__symbol x = form(m, a), y = form(m, b), quotient = {0};
     if (x.factor % y.factor != 0)

@@ -23,7 +23,7 @@ nd_value *nd_reshape_at(nd_place place, nd_value *x, nd_shape shape)
     if (free_axis >= 0) {
         shape.dims[free_axis] = nd__size_div(m, nd__size_product(m, x->shape.rank, x->shape.dims), rest);
         if (shape.dims[free_axis] < 0)
-            return nd__fail(m, ND_ERR_GRAPH, place, "reshape: %s does not divide into what -1 leaves open", nd__show_type(m, x->dtype, &x->shape));
+            return nd__fail(m, ND_ERR_GRAPH, place, "reshape: %s %s does not divide into what -1 leaves open", nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
     }
     if (nd__shape_equal(&shape, &x->shape) && !x->weak)
         return x;
@@ -40,9 +40,9 @@ nd_value *nd_transpose_at(nd_place place, nd_value *x, nd_axes permutation)
     int64_t axes[ND_MAX_RANK];
     int rank = x->shape.rank;
     if (permutation.count >= 0 && permutation.count != rank)
-        return nd__fail(m, ND_ERR_GRAPH, place, "transpose: %d axes for %s", permutation.count, nd__show_type(m, x->dtype, &x->shape));
+        return nd__fail(m, ND_ERR_GRAPH, place, "transpose: %d axes for %s %s", permutation.count, nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
     for (int i = 0; i < rank; i++) {
-        axes[i] = permutation.count < 0 ? rank - 1 - i : nd__axis(m, place, "transpose", permutation.items[i], rank);
+        axes[i] = permutation.count < 0 ? rank - 1 - i : nd__axis_of(place, "transpose", permutation.items[i], x);
         if (axes[i] < 0)
             return &m->poison;
     }
@@ -62,6 +62,8 @@ nd_value *nd_slice_at(nd_place place, nd_value *x, const int64_t *start, const i
     nd_module *m = nd__common_module(place, "slice", 1, &x, &poisoned);
     if (!m || poisoned)
         return m ? &m->poison : NULL;
+    if (!start || !size || !step)
+        return nd__fail(m, ND_ERR_ARGUMENT, place, "slice: start, size or step is NULL");
     int64_t first[ND_MAX_RANK] = {0};
     for (int i = 0; i < x->shape.rank; i++) /* from the front wherever the size is a number */
         first[i] = start[i] < 0 && !nd__size_is_named(x->shape.dims[i]) ? start[i] + x->shape.dims[i] : start[i];
@@ -94,7 +96,8 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const nd__subs
         ellipsis |= items[i].kind == ND__SUB_ELLIPSIS;
     }
     if (used > rank)
-        return nd__fail(m, ND_ERR_GRAPH, place, "subscript: %d indices for the %d axes of %s", used, rank, nd__show_type(m, x->dtype, &x->shape));
+        return nd__fail(m, ND_ERR_GRAPH, place, "subscript: %d indices for the %d axes of %s %s", used, rank, nd__show(m, x),
+                        nd__show_type(m, x->dtype, &x->shape));
     for (int i = 0; i <= count; i++) {
         const nd__subscript_item *s = i < count ? &items[i] : NULL;
         bool rest = s ? s->kind == ND__SUB_ELLIPSIS : !ellipsis; /* the axes that nothing names stay whole */
@@ -122,7 +125,7 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const nd__subs
                             m->dims[0].name);
         if (s->kind == ND__SUB_INDEX) {
             if (s->start < -value || s->start >= value)
-                return nd__fail(m, ND_ERR_GRAPH, place, "subscript: index %lld is outside axis %d of %s", (long long)s->start, axis,
+                return nd__fail(m, ND_ERR_GRAPH, place, "subscript: index %lld is outside axis %d of %s %s", (long long)s->start, axis, nd__show(m, x),
                                 nd__show_type(m, x->dtype, &x->shape));
             start[axis] = s->start;
             size[axis] = 1;
@@ -136,8 +139,8 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const nd__subs
             start[axis] = step[axis] < 0 ? -1 : 0;
             size[axis] = n;
         } else if (named) {
-            return nd__fail(m, ND_ERR_GRAPH, place, "subscript: axis %d of %s is named; a part of it is not a number times a product of names", axis,
-                            nd__show_type(m, x->dtype, &x->shape));
+            return nd__fail(m, ND_ERR_GRAPH, place, "subscript: axis %d of %s %s is named; a part of it is not a number times a product of names", axis,
+                            nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
         } else {
             nd__slice slice = nd__slice_of(s, n);
             start[axis] = slice.start;
@@ -176,7 +179,7 @@ nd_value *nd_concat_at(nd_place place, nd_values values, int axis)
     nd_module *m = nd__common_module(place, "concat", values.count, values.items, &poisoned);
     if (!m || poisoned)
         return m ? &m->poison : NULL;
-    axis = nd__axis(m, place, "concat", axis, values.items[0]->shape.rank);
+    axis = nd__axis_of(place, "concat", axis, values.items[0]);
     if (axis < 0)
         return &m->poison;
     nd__attr attr = nd__attr_int(ND__A_axis, axis);

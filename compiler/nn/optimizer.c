@@ -43,7 +43,7 @@ static bool given(nd_place place, nd_function *f, size_t n, nd_value *const *var
             nd__fail(m, ND_ERR_GRAPH, place, "sgd: variable %zu, %s, belongs to another module, \"%s\"", i,
                      nd__show(m, w), w->node->module->name);
         else if (w->node->op != ND__OP_variable)
-            nd__fail(m, ND_ERR_GRAPH, place, "sgd: value %zu, %s, is no variable but a %s", i, nd__show(m, w),
+            nd__fail(m, ND_ERR_GRAPH, place, "sgd: value %zu, %s, was made by %s, it is no variable", i, nd__show(m, w),
                      nd__ops[w->node->op].name);
     }
     return m && m->status == ND_OK;

@@ -135,12 +135,13 @@ static nd_status take_error(nd_module *m, nd__message *message)
     return status;
 }
 
-/* The functions of a module, lowered for a processor: plans in the order of nd__entry_point. */
+/* The functions of a module, lowered for a processor. */
 typedef struct lowered {
     nd_module *m; /* whose constants the plans name */
     nd__target target;
     nd__plan **plans;
     int count;
+    int *functions; /* by plan: the number of its function (nd__entry_point) */
 } lowered;
 
 static void lowered_release(lowered *l)
@@ -148,6 +149,7 @@ static void lowered_release(lowered *l)
     for (int i = 0; i < l->count; i++)
         nd__plan_destroy(l->plans[i]);
     free(l->plans);
+    free(l->functions);
     nd_module_destroy(l->m);
     *l = (lowered){0};
 }
@@ -157,32 +159,42 @@ static double milliseconds(void)
     return 1e3 * nd__platform_seconds();
 }
 
-static nd_status lower_functions(lowered *l, nd__message *message)
+/* `without`: the name of a function to leave out, or NULL. */
+static nd_status lower_functions(lowered *l, const char *without, nd__message *message)
 {
     size_t *offsets = calloc((size_t)l->m->variable_count + 1, sizeof *offsets);
     int count = 0;
     while (nd__entry_point(l->m, count))
         count++;
     l->plans = calloc((size_t)count + 1, sizeof *l->plans);
-    if (!offsets || !l->plans) {
+    l->functions = calloc((size_t)count + 1, sizeof *l->functions);
+    if (!offsets || !l->plans || !l->functions) {
         free(offsets);
         return nd__message_set(message, ND_ERR_MEMORY, "%s", nd_status_text(ND_ERR_MEMORY));
     }
     nd__state_layout(l->m, offsets);
-    for (; l->count < count; l->count++)
-        if (!(l->plans[l->count] = nd__schedule(l->m, nd__entry_point(l->m, l->count), &l->target, offsets)))
-            break;
+    nd_status status = ND_OK;
+    for (int i = 0; i < count && status == ND_OK; i++) {
+        const nd_function *f = nd__entry_point(l->m, i);
+        if (without && strcmp(f->name, without) == 0)
+            continue;
+        l->functions[l->count] = i;
+        l->plans[l->count] = nd__schedule(l->m, f, &l->target, offsets);
+        if (l->plans[l->count]) {
+            l->count++;
+        } else {
+            nd_module *failing = l->m;
+            l->m = NULL;
+            status = take_error(failing, message);
+        }
+    }
     free(offsets);
-    if (l->count == count)
-        return ND_OK;
-    nd_module *failing = l->m;
-    l->m = NULL;
-    return take_error(failing, message);
+    return status;
 }
 
 /* Passes and schedules of a bound module, which it takes. On failure there is nothing to release. */
-static nd_status lower(lowered *l, nd_module *m, const nd_compile_options *options, nd_compile_times *times,
-                       nd__message *message)
+static nd_status lower(lowered *l, nd_module *m, const nd_compile_options *options, const char *without,
+                       nd_compile_times *times, nd__message *message)
 {
     char text[MESSAGE] = "";
     *l = (lowered){0};
@@ -209,7 +221,7 @@ static nd_status lower(lowered *l, nd_module *m, const nd_compile_options *optio
     if (status != ND_OK)
         nd__message_set(message, status, "%s", text);
     else
-        status = lower_functions(l, message);
+        status = lower_functions(l, without, message);
     for (int i = 0; i < l->count; i++) {
         times->kernels += l->plans[i]->kernel_count;
         for (int k = 0; k < l->plans[i]->kernel_count; k++)
@@ -240,11 +252,34 @@ static nd_status show(const lowered *l, const nd_compile_options *options, nd__m
     return status;
 }
 
+static nd_status compile_interpreted(compiled *c, nd_module *m, nd_program_info *info, nd__message *message)
+{
+    if (!nd__interpreter_info(m, &c->inner)) {
+        c->inner = (nd_program_info){0};
+        return nd__message_set(message, ND_ERR_MEMORY, "%s", nd_status_text(ND_ERR_MEMORY));
+    }
+    *info = c->inner;
+    info->interpret = interpret;
+    return ND_OK;
+}
+
+/* "init" stays interpreted: it runs once, and its kernels, one for each variable, would be half of what is compiled. */
 static nd_status compile_native(compiled *c, nd_module *m, nd_program_info *info, nd__message *message)
 {
     char text[MESSAGE] = "";
     lowered l;
-    nd_status status = lower(&l, m, &c->options, &c->times, message);
+    nd_module *copy = nd__module_copy(m, NULL);
+    nd_status status = nd_module_status(copy);
+    if (status != ND_OK) {
+        nd_module_destroy(m);
+        return take_error(copy, message);
+    }
+    status = compile_interpreted(c, copy, info, message);
+    if (status != ND_OK) {
+        nd_module_destroy(m);
+        return status;
+    }
+    status = lower(&l, m, &c->options, "init", &c->times, message);
     if (status != ND_OK)
         return status;
     status = show(&l, &c->options, message);
@@ -256,26 +291,13 @@ static nd_status compile_native(compiled *c, nd_module *m, nd_program_info *info
             nd__message_set(message, status, "%s", text);
     }
     c->times.codegen = milliseconds() - start;
-    if (status == ND_OK && !nd__program_tables(l.m, &c->arena, info))
-        status = nd__message_set(message, ND_ERR_MEMORY, "%s", nd_status_text(ND_ERR_MEMORY));
-    for (int i = 0; i < l.count && status == ND_OK; i++) {
-        nd_program_function_info *f = (nd_program_function_info *)&info->functions[i]; /* in our arena */
+    for (int i = 0; i < l.count && status == ND_OK; i++) { /* the interpreter's tables, which are ours */
+        nd_program_function_info *f = (nd_program_function_info *)&info->functions[l.functions[i]];
         f->arena_size = (size_t)l.plans[i]->arena_size;
         f->entry = nd__native_entry(c->native, i);
     }
     lowered_release(&l);
     return status;
-}
-
-static nd_status compile_interpreted(compiled *c, nd_module *m, nd_program_info *info, nd__message *message)
-{
-    if (!nd__interpreter_info(m, &c->inner)) {
-        c->inner = (nd_program_info){0};
-        return nd__message_set(message, ND_ERR_MEMORY, "%s", nd_status_text(ND_ERR_MEMORY));
-    }
-    *info = c->inner;
-    info->interpret = interpret;
-    return ND_OK;
 }
 
 /* The program of c, for its options and numbers. */
@@ -371,7 +393,7 @@ static nd_status lower_module(lowered *l, nd_module *module, const nd_compile_op
         return status;
     if (nd_module_status(m) != ND_OK)
         return take_error(m, message);
-    return lower(l, m, options, &times, message);
+    return lower(l, m, options, NULL, &times, message);
 }
 
 static void write_message(const nd__message *message, char *text, size_t size)

@@ -404,7 +404,8 @@ bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
     p.vectors = right;
     if (!dots && !decide(&p, &left, &right, steps))
         return false;
-    p.given = nd__expr_given(&p.s, &n->results[0], nd__axes_of(&p.s, p.rank));
+    /* Tiles have lanes along their axis even where its size is 1. */
+    p.given = nd__expr_given(&p.s, &n->results[0], nd__axes_of(&p.s, p.rank) | (dots ? 0 : 1u << p.lane_axis));
     nd__know(&p.s, &n->results[0], p.given);
     nd__add_outputs(&p.s);
     add_operand(&p, &p.scalars);

@@ -15,18 +15,19 @@ static double now(void)
 
 double bench_seconds(void (*work)(void *self), void *self)
 {
-    double best = 1e300;
+    double best = 1e300, spent = 0;
     long times = 1;
-    for (int round = 0; round < 5;) {
+    for (int round = 0; round < 5 || spent < 0.3;) {
         const double start = now();
         for (long i = 0; i < times; i++)
             work(self);
         const double seconds = now() - start;
-        if (seconds < 0.03 && times < 1L << 40) {
+        if (seconds < 1e-3) {
             times *= 2;
             continue;
         }
         best = seconds / (double)times < best ? seconds / (double)times : best;
+        spent += seconds;
         round++;
     }
     return best;

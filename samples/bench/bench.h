@@ -4,7 +4,8 @@
 
 #include <stdbool.h>
 
-/* Seconds that one work(self) takes: the best of five rounds, each repeated until it lasts 30 ms. */
+/* Seconds that one work(self) takes: the best round of 0.3 seconds' worth, five at least, of a millisecond or more.
+ * Short rounds, so that some are left alone by whatever else the machine does. */
 double bench_seconds(void (*work)(void *self), void *self);
 /* nd_run(call), as such work. */
 void bench_run(void *call);

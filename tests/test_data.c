@@ -287,6 +287,35 @@ START_TEST(idx_files)
 }
 END_TEST
 
+START_TEST(mnist_folders)
+{
+    const unsigned char images[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 1, 2, 3, 4},
+                        labels[] = {0, 0, 8, 1, 0, 0, 0, 2, 7, 9};
+    char folder[512], expected[600];
+    strcpy(folder, temp_path("")); /* its slash at the end does no harm */
+    temp_write("train-images-idx3-ubyte", images, sizeof images);
+    temp_write("train-labels-idx1-ubyte", labels, sizeof labels);
+    nd_dataset *d = nd_dataset_mnist(folder, false);
+    ck_assert_str_eq(nd_dataset_error(d), "");
+    shows(nd_tensor_view(nd_dataset_array(d, "x")), "u8[2,1,2]\n[[[1 2]]\n\n [[3 4]]]");
+    shows(nd_tensor_view(nd_dataset_array(d, "y")), "u8[2] [7 9]");
+    nd_dataset_destroy(d);
+
+    gzFile gz = gzopen(temp_path("t10k-images-idx3-ubyte.gz"), "wb"); /* packed, and without its labels */
+    ck_assert_int_eq(gzwrite(gz, images, sizeof images), sizeof images);
+    gzclose(gz);
+    d = nd_dataset_mnist(folder, true);
+    ck_assert_int_eq(nd_dataset_array_count(d), 1);
+    ck_assert_int_eq(nd_dataset_status(d), ND_ERR_IO);
+    snprintf(expected, sizeof expected, "%s/t10k-labels-idx1-ubyte.gz: No such file or directory", folder);
+    ck_assert_str_eq(nd_dataset_error(d), expected);
+    nd_dataset_destroy(d);
+    d = nd_dataset_mnist(NULL, true);
+    ck_assert_str_eq(nd_dataset_error(d), "the folder is NULL");
+    nd_dataset_destroy(d);
+}
+END_TEST
+
 /* -- CSV ---------------------------------------------------------------------------------------------------------- */
 
 static const char *csv(const char *text)
@@ -631,6 +660,7 @@ int main(void)
     tcase_add_test(t, npy_bad_files);
     tcase_add_test(t, npy_survives_broken_files);
     tcase_add_test(t, idx_files);
+    tcase_add_test(t, mnist_folders);
     tcase_add_test(t, csv_tables);
     tcase_add_loop_test(t, csv_bad_rows, 0, sizeof bad_tables / sizeof *bad_tables);
     tcase_add_test(t, csv_bad_calls);

@@ -63,6 +63,11 @@ typedef struct nd_dataset nd_dataset;
 
 /* Empty. NULL when memory runs out; every function takes NULL. */
 ND_API nd_dataset *nd_dataset_create(void);
+/* MNIST, or another set in files of the same names, from a folder: "x", bytes [rows, height, width], and "y", bytes
+ * [rows], of train-images-idx3-ubyte and train-labels-idx1-ubyte, or (`held`) of t10k-images-idx3-ubyte and
+ * t10k-labels-idx1-ubyte, each perhaps with ".gz". A failed data set with the message of nd_idx_read; NULL when memory
+ * runs out. */
+ND_API nd_dataset *nd_dataset_mnist(const char *folder, bool held);
 ND_API void nd_dataset_destroy(nd_dataset *dataset);
 /* ND_OK, or the first error. */
 ND_API nd_status nd_dataset_status(const nd_dataset *dataset);

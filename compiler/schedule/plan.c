@@ -30,3 +30,21 @@ void nd__plan_destroy(nd__plan *plan)
     nd__arena_release(arena);
     free(arena);
 }
+
+void nd__plan_count(const nd__plan *plan, const nd__step *step, int64_t times, int64_t *flops, int64_t *bytes)
+{
+    if (step->kind == ND__STEP_KERNEL) {
+        *flops += times * plan->kernels[step->kernel]->flops;
+        *bytes += times * plan->kernels[step->kernel]->bytes;
+        return;
+    }
+    int64_t side[2][2] = {{0}};
+    for (int i = 0; i < step->body.count; i++)
+        nd__plan_count(plan, &step->body.items[i], 1, &side[0][0], &side[0][1]);
+    for (int i = 0; i < step->other.count; i++)
+        nd__plan_count(plan, &step->other.items[i], 1, &side[1][0], &side[1][1]);
+    const int64_t *costlier = side[side[1][0] > side[0][0]];
+    times *= step->kind == ND__STEP_LOOP ? step->length : 1;
+    *flops += times * costlier[0];
+    *bytes += times * costlier[1];
+}

@@ -12,25 +12,6 @@ static nd__spot new_buffer(nd__block *b, nd__where where, int index, const nd_va
     return spot;
 }
 
-/* Flops and bytes of the steps, loops counted as often as they run; of a branch, the costlier side. */
-static void count(const nd__plan *plan, const nd__steps *steps, int64_t *flops, int64_t *bytes)
-{
-    for (int i = 0; i < steps->count; i++) {
-        const nd__step *step = &steps->items[i];
-        int64_t inner[2][2] = {{0}};
-        if (step->kind == ND__STEP_KERNEL) {
-            *flops += plan->kernels[step->kernel]->flops;
-            *bytes += plan->kernels[step->kernel]->bytes;
-            continue;
-        }
-        count(plan, &step->body, &inner[0][0], &inner[0][1]);
-        count(plan, &step->other, &inner[1][0], &inner[1][1]);
-        const int64_t times = step->kind == ND__STEP_LOOP ? step->length : 1, *side = inner[inner[1][0] > inner[0][0]];
-        *flops += times * side[0];
-        *bytes += times * side[1];
-    }
-}
-
 static bool schedule(nd__block *b, const nd_function *f, const size_t *state_offsets)
 {
     nd_module *m = b->m;
@@ -78,6 +59,7 @@ nd__plan *nd__schedule(nd_module *m, const nd_function *f, const nd__target *tar
         nd__plan_destroy(plan);
         return NULL;
     }
-    count(plan, &plan->steps, &plan->flops, &plan->bytes);
+    for (int i = 0; i < plan->steps.count; i++)
+        nd__plan_count(plan, &plan->steps.items[i], 1, &plan->flops, &plan->bytes);
     return plan;
 }

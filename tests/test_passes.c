@@ -81,8 +81,39 @@ START_TEST(no_pass_changes_bits_of_any_op)
 }
 END_TEST
 
-/* -- golden texts
- * ------------------------------------------------------------------------------------------------------ */
+/* Gradients through a loop, a branch and a call: bodies that autodiff made, captured values, saved states. */
+START_TEST(no_pass_changes_bits_of_gradients)
+{
+    enum { T = 5, N = 3, H = 4 };
+    nd_module *m = nd_module_create("m");
+    nd_value *xs = nd_input(m, "xs", ND_F32, ND_SHAPE(T, N, H)), *x = nd_input(m, "x", ND_F32, ND_SHAPE(N, H)),
+             *h = nd_input(m, "h", ND_F32, ND_SHAPE(N, H)), *q = nd_input(m, "q", ND_F32, ND_SHAPE(N, H)), *last[2],
+             *act[1], *scaled[1], *grads[3];
+    nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(H, H), nd_glorot_uniform()),
+             *u = nd_variable(m, "u", ND_F32, ND_SHAPE(H, H), nd_glorot_uniform()),
+             *b = nd_variable(m, "b", ND_F32, ND_SHAPE(H), nd_zeros());
+    nd_apply(nd_function(m, "act", ND_VALUES(q), ND_VALUES(nd_mul(nd_tanh(q), nd_sigmoid(q)))),
+             ND_VALUES(nd_add(nd_add(nd_matmul(x, w), nd_matmul(h, u)), b)), act);
+    nd_function *cell = nd_function(m, "cell", ND_VALUES(h, x), ND_VALUES(act[0], nd_mul(act[0], act[0])));
+    nd_scan(cell, T, ND_VALUES(nd_filled(m, ND_F32, ND_SHAPE(N, H), 0)), ND_VALUES(xs), false, last);
+    nd_value *total = nd_sum(nd_matmul(nd_transpose(last[0], ND_ALL_AXES), last[0]), ND_ALL_AXES, false);
+    nd_cond(nd_lt(total, nd_const(m, 1)), nd_function(m, "yes", ND_VALUES(), ND_VALUES(nd_exp(total))),
+            nd_function(m, "no", ND_VALUES(), ND_VALUES(nd_div(total, nd_const(m, 4)))), scaled);
+    nd_value *loss = nd_add(scaled[0], nd_mean(last[1], ND_ALL_AXES, false)), *variables[] = {w, u, b};
+    nd_gradients(loss, 3, variables, grads);
+    nd_function *step = nd_function(m, "step", ND_VALUES(xs), ND_VALUES(loss));
+    for (int i = 0; i < 3; i++)
+        nd_assign(step, variables[i], nd_sub(variables[i], nd_mul(nd_const(m, 0.125), grads[i])));
+    nd_function(m, "predict", ND_VALUES(xs), ND_VALUES(last[0]));
+    uint64_t state = 1;
+    good("gradients", m);
+    for (int i = 0; i < 3; i++)
+        try_passes("gradients", m, &state);
+    nd_module_destroy(m);
+}
+END_TEST
+
+/* -- golden texts ------------------------------------------------------------------------------------------------- */
 
 /* NAME.nd becomes NAME.txt by the pass that the folder is called after. */
 static void run_golden(const char *folder, const char *name)
@@ -310,7 +341,7 @@ START_TEST(calls_that_double_have_an_end)
 }
 END_TEST
 
-/* -- the rules of simplify: on special values, and gone is what they say ----------------------------------------------
+/* -- the rules of simplify: on special values, and gone is what they say --------------------------------------------
  */
 
 /* RULE(dtype, expression of x, y, c (bool) and n(number), op that must be gone). Every rule of simplify.c has a line.
@@ -614,6 +645,7 @@ int main(int argc, char **argv)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, no_pass_changes_bits_of_random_graphs);
     tcase_add_test(t, no_pass_changes_bits_of_any_op);
+    tcase_add_test(t, no_pass_changes_bits_of_gradients);
     tcase_add_test(t, golden);
     tcase_add_test(t, cse_merges_what_is_equal);
     tcase_add_test(t, cse_keeps_inputs_of_one_name_apart);

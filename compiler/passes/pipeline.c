@@ -2,6 +2,7 @@
 #include "compiler/passes/passes.h"
 #include "nadir/text.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* PASS(name), each once:
@@ -102,6 +103,7 @@ nd_module *nd__run_passes(nd_module *m, const nd__pass_options *options)
 #ifndef NDEBUG
     look = true;
 #endif
+    assert(!m || m->dim_count == 0);
     if (m && m->status == ND_OK && choose(m, "passes off", o->off, off))
         choose(m, "dump after", o->dump_after, dump);
     for (int i = 0; i < COUNT && m && m->status == ND_OK; i++) {

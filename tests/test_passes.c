@@ -17,8 +17,8 @@ static const struct {
     const char *name;
     nd__pass run;
 } passes[] = {
-    {"inline", nd__inline}, {"prune", nd__prune}, {"fold", nd__fold}, {"simplify", nd__simplify},
-    {"views", nd__views},   {"sink", nd__sink},   {"cse", nd__cse},   {"dce", nd__dce},
+    {"inline", nd__inline}, {"loops", nd__loops}, {"prune", nd__prune}, {"fold", nd__fold}, {"simplify", nd__simplify},
+    {"views", nd__views},   {"sink", nd__sink},   {"cse", nd__cse},     {"dce", nd__dce},
 };
 enum { PASSES = sizeof passes / sizeof *passes };
 
@@ -212,6 +212,33 @@ START_TEST(dce_drops_what_nothing_needs)
     ck_assert_int_eq(after->variable_count, 1);
     nd_module_destroy(after);
     nd_module_destroy(m);
+}
+END_TEST
+
+START_TEST(one_loop_for_forward_and_gradient)
+{
+    for (int predicts = 0; predicts < 2; predicts++) {
+        nd_module *m = nd_module_create("m");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(5, 3)), *h = nd_input(m, "h", ND_F32, ND_SHAPE(3)),
+                 *t = nd_input(m, "t", ND_F32, ND_SHAPE(3)), *out[1];
+        nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(3), nd_random_normal(0, 1));
+        nd_scan(nd_function(m, "cell", ND_VALUES(h, t), ND_VALUES(nd_tanh(nd_add(nd_mul(h, w), t)))), 5,
+                ND_VALUES(nd_filled(m, ND_F32, ND_SHAPE(3), 0)), ND_VALUES(x), false, out);
+        nd_value *loss = nd_sum(nd_mul(out[0], out[0]), ND_ALL_AXES, false);
+        nd_assign(nd_function(m, "step", ND_VALUES(x), ND_VALUES(loss)), w, nd_sub(w, nd_gradient(loss, w)));
+        if (predicts)
+            nd_function(m, "predict", ND_VALUES(x), ND_VALUES(out[0]));
+        uint64_t state = 1;
+        nd_module *equal = nd__cse(m), *after = nd__loops(equal);
+        good("loops", after);
+        same_results("loops", m, after, &state);
+        /* Forward and backward; with prediction, the forward loop that stacks nothing too. */
+        ck_assert_int_eq(count_of(equal, ND__OP_scan), 3);
+        ck_assert_int_eq(count_of(after, ND__OP_scan), predicts ? 3 : 2);
+        nd_module_destroy(after);
+        nd_module_destroy(equal);
+        nd_module_destroy(m);
+    }
 }
 END_TEST
 
@@ -650,6 +677,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, cse_merges_what_is_equal);
     tcase_add_test(t, cse_keeps_inputs_of_one_name_apart);
     tcase_add_test(t, dce_drops_what_nothing_needs);
+    tcase_add_test(t, one_loop_for_forward_and_gradient);
     tcase_add_test(t, prune_drops_what_no_body_uses);
     tcase_add_test(t, prune_keeps_what_the_next_turn_reads);
     tcase_add_test(t, prune_leaves_shared_bodies);

@@ -17,6 +17,7 @@ nd_module *nd__simplify(nd_module *m);
 nd_module *nd__views(nd_module *m);
 nd_module *nd__sink(nd_module *m);
 nd_module *nd__cse(nd_module *m);
+nd_module *nd__loops(nd_module *m);
 nd_module *nd__prune(nd_module *m);
 nd_module *nd__dce(nd_module *m);
 

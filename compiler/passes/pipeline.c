@@ -12,6 +12,7 @@
  *   views     before sink, which looks for one transpose, not for two
  *   sink      after all that takes ops away from between views
  *   cse       after all that rewrites: what became equal becomes one
+ *   loops     after cse, which shows that bodies are the same
  *   prune     after all that leaves results without a use
  *   dce       last: what the others left without a use goes */
 #define PASSES                                                                                                         \
@@ -21,6 +22,7 @@
     PASS(views)                                                                                                        \
     PASS(sink)                                                                                                         \
     PASS(cse)                                                                                                          \
+    PASS(loops)                                                                                                        \
     PASS(prune)                                                                                                        \
     PASS(dce)
 

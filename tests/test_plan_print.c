@@ -60,7 +60,7 @@ START_TEST(a_plan_with_everything)
 {
     static const float rates[] = {0.5f, 0.25f};
     nd__plan *p = nd__plan_create("step");
-    int x = hand_buffer(p, ND__IN_INPUT, ND_F32, 6, "x"), loss = hand_buffer(p, ND__IN_OUTPUT, ND_F32, 1, "loss");
+    int x = hand_buffer(p, ND__IN_INPUT, ND_F32, 6, "x"), loss = hand_buffer(p, ND__IN_OUTPUT, ND_F32, 1, "");
     int w = hand_buffer(p, ND__IN_STATE, ND_F32, 48, "w"), b = hand_buffer(p, ND__IN_STATE, ND_F32, 16, "b");
     int rate = hand_buffer(p, ND__IN_CONST, ND_F32, 2, "rates"), h = hand_buffer(p, ND__IN_ARENA, ND_F32, 32, "h");
     int g = hand_buffer(p, ND__IN_ARENA, ND_F32, 32, "grad of h"), t = hand_buffer(p, ND__IN_ARENA, ND_F32, 4096, NULL);

@@ -47,6 +47,19 @@ static int64_t bytes_of(const nd__buffer *b)
     return b->elems * (int64_t)nd_dtype_size(b->dtype);
 }
 
+/* A buffer without a name: "out0" as the program calls an output, else by its number. */
+static const char *name_text(char text[UNIT_TEXT], const nd__plan *plan, int buffer)
+{
+    const nd__buffer *b = &plan->buffers[buffer];
+    if (b->name && b->name[0])
+        return b->name;
+    if (b->where == ND__IN_OUTPUT)
+        snprintf(text, UNIT_TEXT, "out%d", b->index);
+    else
+        snprintf(text, UNIT_TEXT, "#%d", buffer);
+    return text;
+}
+
 static const char *plural(int64_t n)
 {
     return n == 1 ? "" : "s";
@@ -133,6 +146,9 @@ static void argument_text(const printer *p, const nd__karg *arg, char *text, siz
     for (int d = 0; d < ND__MAX_NEST && used < sizeof at; d++)
         if (arg->stride[d] != 0) {
             int64_t s = arg->stride[d];
+            char factor[24] = "";
+            if (s != 1 && s != -1)
+                snprintf(factor, sizeof factor, "%" PRId64 " ", s < 0 ? -s : s);
             used += (size_t)snprintf(at + used, sizeof at - used, "%s%" PRId64 " t%d",
                                      any     ? s < 0 ? " - " : " + "
                                      : s < 0 ? "-"
@@ -143,7 +159,8 @@ static void argument_text(const printer *p, const nd__karg *arg, char *text, siz
     if (arg->offset != 0 && used < sizeof at)
         snprintf(at + used, sizeof at - used, "%s%" PRId64, any ? arg->offset < 0 ? " - " : " + " : "",
                  any && arg->offset < 0 ? -arg->offset : arg->offset);
-    const char *name = b->name ? b->name : "?", *open = at[0] ? "[" : "", *close = at[0] ? "]" : "";
+    char unnamed[UNIT_TEXT];
+    const char *name = name_text(unnamed, p->plan, arg->buffer), *open = at[0] ? "[" : "", *close = at[0] ? "]" : "";
     static const char *const places[] = {
         [ND__IN_STATE] = "state", [ND__IN_INPUT] = "input", [ND__IN_OUTPUT] = "output", [ND__IN_CONST] = "constant"};
     if (b->where == ND__IN_ARENA)
@@ -186,7 +203,8 @@ static void print_arguments(printer *p, const nd__step *step, int indent)
             char text[320], word[512];
             argument_text(p, arg, text, sizeof text);
             int read = groups[g].access == ND__K_OUT ? in_place_of(p->plan, step, arg->buffer) : -1;
-            const char *name = read >= 0 && p->plan->buffers[read].name ? p->plan->buffers[read].name : "?";
+            char unnamed[UNIT_TEXT];
+            const char *name = read >= 0 ? name_text(unnamed, p->plan, read) : "";
             bool first = before[0] != '\0';
             if (p->column == 0)
                 p->column = fprintf(p->out, "%*s", indent, "");
@@ -302,14 +320,14 @@ static void print_map(const printer *p, int steps)
     fputc('\n', p->out);
     for (; i >= 0; i = next_in_map(plan, i)) {
         const nd__buffer *b = &plan->buffers[i];
-        char lived[32], picture[PICTURE + 1];
+        char lived[32], unnamed[UNIT_TEXT], picture[PICTURE + 1];
         snprintf(lived, sizeof lived, "%d..%d", b->first, b->last);
         int columns = (steps + each - 1) / each;
         for (int c = 0; c < columns; c++)
             picture[c] = b->first <= c * each + each - 1 && b->last >= c * each ? '#' : '.';
         picture[columns] = '\0';
         fprintf(p->out, "%18" PRId64 " %9s  %-26s %11s  %s\n", b->offset, bytes_text(size, bytes_of(b)),
-                b->name ? b->name : "?", lived, picture);
+                name_text(unnamed, plan, i), lived, picture);
     }
 }
 
@@ -319,7 +337,7 @@ static void print_outside(const printer *p, nd__where where, const char *title)
     bool any = false;
     for (int i = 0; i < p->plan->buffer_count; i++) {
         const nd__buffer *b = &p->plan->buffers[i];
-        char size[UNIT_TEXT], type[48], place[48] = "";
+        char size[UNIT_TEXT], unnamed[UNIT_TEXT], type[48], place[48] = "";
         if (b->where != where)
             continue;
         if (!any)
@@ -330,7 +348,8 @@ static void print_outside(const printer *p, nd__where where, const char *title)
         else if (where != ND__IN_CONST)
             snprintf(place, sizeof place, "%d", b->index);
         snprintf(type, sizeof type, "%s[%" PRId64 "]", nd_dtype_name(b->dtype), b->elems);
-        fprintf(p->out, "%18s %9s  %-26s %s\n", place, bytes_text(size, bytes_of(b)), b->name ? b->name : "?", type);
+        fprintf(p->out, "%18s %9s  %-26s %s\n", place, bytes_text(size, bytes_of(b)), name_text(unnamed, p->plan, i),
+                type);
     }
 }
 

@@ -29,11 +29,27 @@ static nd_program *interpreted_after_passes(nd_module *m, const char *bind)
     return nd__interpreter(nd__run_passes(nd__module_copy(m, bound), &(nd__pass_options){.verify = true}));
 }
 
+static nd_program *native(nd_module *m, const char *bind)
+{
+    return nd_compile(m, &(nd_compile_options){.bind = bind});
+}
+
+static nd_program *baseline(nd_module *m, const char *bind)
+{
+    return nd_compile(m, &(nd_compile_options){.cpu = "x86-64", .passes_off = "all", .bind = bind});
+}
+
 /* Ways to make a program of a module: the others must give the bits of the first. */
 static const struct {
     const char *name;
     nd_program *(*compile)(nd_module *m, const char *bind);
-} runners[] = {{"interpreted", interpreted}, {"interpreted after passes", interpreted_after_passes}};
+} runners[] = {{"interpreted", interpreted},
+               {"interpreted after passes", interpreted_after_passes},
+               {"native", native},
+#ifdef __x86_64__
+               {"x86-64 without passes", baseline}
+#endif
+};
 
 enum { RUNNERS = sizeof runners / sizeof *runners, MOST = 16 };
 
@@ -69,10 +85,12 @@ static void run_function(nd_module *m, const char *function, const char *dimensi
         ck_assert_msg(nd_run(call) == ND_OK, "%s: %s", runners[r].name, nd_call_error(call));
         for (int i = 0; i < MOST && outputs[i]; i++) {
             const nd_tensor *t = outputs[i];
+            char what[64];
+            snprintf(what, sizeof what, "%s, output %d", runners[r].name, i);
             if (r == 0)
                 memcpy(out[i], nd_tensor_data(t), nd_tensor_bytes(t));
             else
-                ck_assert_bits(runners[r].name, nd_tensor_dtype(t), nd_tensor_count(t), nd_tensor_data(t), out[i]);
+                ck_assert_bits(what, nd_tensor_dtype(t), nd_tensor_count(t), nd_tensor_data(t), out[i]);
         }
         nd_call_destroy(call);
         nd_state_destroy(state);

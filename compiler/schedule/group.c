@@ -275,6 +275,17 @@ static nd__group *joinable(nd__block *b, const nd__uses *u, const nd_shape *shap
     return best;
 }
 
+/* Whether something that the uses read, and g will have to come after, needs `from`. */
+static bool read_between(nd__block *b, const nd__group *g, const nd__uses *u, const nd__group *from)
+{
+    for (int i = 0; i < u->count; i++) {
+        const nd__group *other = home_of(b, u->items[i].value->node);
+        if (other && other != g && other != from && nd__depends(b, other->number, from->number))
+            return true;
+    }
+    return false;
+}
+
 /* Makes the other maps over g's domain from which the uses come parts of g. */
 static void merge_maps(nd__block *b, nd__group *g, const nd__uses *u)
 {
@@ -282,7 +293,8 @@ static void merge_maps(nd__block *b, nd__group *g, const nd__uses *u)
         nd__group *from = home_of(b, u->items[i].value->node);
         nd_shape domain = nd_shape_of((size_t)g->rank, g->size);
         if (from && from != g && from->kind == ND__G_MAP && !from->copy && shape_is(&domain, from->rank, from->size) &&
-            nd__aligned(&u->items[i]) && !lies_between(b, g, from) && !lies_between(b, from, g))
+            nd__aligned(&u->items[i]) && !read_between(b, g, u, from) && !lies_between(b, g, from) &&
+            !lies_between(b, from, g))
             merge(b, g, from);
     }
 }

@@ -134,8 +134,7 @@ START_TEST(run_calls_a_function)
 {
     PRINTS("loss f32 0.25\n", "run", "line.nd", "step", "--in", "x=x.npy", "--in", "y=y.npy");
     PRINTS("prediction f32[2,1]\n[[3. ]\n [7.5]]\n", "run", "line.nd", "predict", "--in", "x=x.npy", "--interp");
-    PRINTS("prediction f32[1,1]\n[[3]]\n", "run", "line.nd", "predict", "--in", "x=x1.npy", "--bind", "B=1",
-           "--interp");
+    PRINTS("prediction f32[1,1]\n[[3]]\n", "run", "line.nd", "predict", "--in", "x=x1.npy", "--bind", "B=1");
     PRINTS("loss f32 0.25\ncompiled and interpreted: the same bits\n", "run", "line.nd", "step", "--in", "x=x.npy",
            "--in", "y=y.npy", "--check");
 }
@@ -146,8 +145,8 @@ START_TEST(run_keeps_variables_in_a_file)
 {
     PRINTS("loss f32 0.25\n", "run", "line.nd", "step", "--in", "x=x.npy", "--in", "y=y.npy", "--save",
            "w.safetensors");
-    PRINTS("prediction f32[1,1]\n[[6]]\n", "run", "line.nd", "predict", "--in", "x=x1.npy", "--bind", "B=1", "--interp",
-           "--load", "w.safetensors", "--out", "predicted");
+    PRINTS("prediction f32[1,1]\n[[6]]\n", "run", "line.nd", "predict", "--in", "x=x1.npy", "--bind", "B=1", "--load",
+           "w.safetensors", "--out", "predicted");
     nd_tensor *t = nd_npy_read("predicted/prediction.npy");
     ck_assert(nd_tensor_get(t, 0) == 6);
     nd_tensor_destroy(t);
@@ -229,8 +228,11 @@ START_TEST(bench_has_a_line_for_each)
     ck_assert_ptr_nonnull(strstr(out, "\npredict "));
     ck_assert_ptr_nonnull(strstr(out, "\nan empty function: "));
     ck_assert_ptr_null(strstr(out, "init"));
-    ck_assert_int_eq(NADIR("bench", "line.nd", "predict", "--seconds", "0"), 0);
+    ck_assert_int_eq(NADIR("bench", "line.nd", "predict", "--seconds", "0", "--kernels"), 0);
+    ck_assert_str_eq(err, "");
     ck_assert_ptr_null(strstr(out, "\nstep "));
+    ck_assert_ptr_nonnull(strstr(out, "\npredict, step by step\n"));
+    ck_assert_ptr_nonnull(strstr(out, "  prediction matmul\n"));
 }
 END_TEST
 

@@ -1,46 +1,10 @@
 /* nadir bench: compiled against interpreted. */
-#include "compiler/cli/cli.h"
-#include "runtime/platform.h"
+#include "compiler/cli/bench.h"
+#include "compiler/cli/timing.h"
 #include "runtime/program.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { MOST_SAMPLES = 2000, LEAST_SAMPLES = 5 };
-static const double SAMPLE = 20e-6; /* seconds: long beside the clock's own cost, short beside an interruption */
-
-/* What one call takes, in seconds. */
-typedef struct timing {
-    double median, p10;
-} timing;
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double sample(nd_call *call, int64_t times)
-{
-    double begin = nd__platform_seconds();
-    for (int64_t i = 0; i < times; i++)
-        nd_run(call);
-    return nd__platform_seconds() - begin;
-}
-
-/* Many short samples for about that many seconds, each of as many calls as fill SAMPLE. */
-static timing measure(nd_call *call, double seconds)
-{
-    double samples[MOST_SAMPLES], begin = nd__platform_seconds(), last = sample(call, 1);
-    int64_t times = 1;
-    while (last < SAMPLE && times < (int64_t)1 << 40)
-        last = sample(call, times *= 2);
-    int n = 0;
-    while (n < MOST_SAMPLES && (n < LEAST_SAMPLES || nd__platform_seconds() - begin < seconds))
-        samples[n++] = sample(call, times) / (double)times;
-    qsort(samples, (size_t)n, sizeof *samples, ascending);
-    return (timing){samples[n / 2], samples[n / 10]};
-}
 
 /* -- a function's call -------------------------------------------------------------------------------------------- */
 
@@ -73,14 +37,7 @@ static nd_status fill_variables(const nd_program *p, nd_state *state, uint64_t *
     return status;
 }
 
-typedef struct bound {
-    nd_state *state;
-    nd_tensor **tensors; /* inputs, then outputs */
-    int count;
-    nd_call *call;
-} bound;
-
-static bool bind(nd_program *p, int function, bound *b)
+bool nd__bound_make(nd_program *p, int function, nd__bound *b)
 {
     int in = nd_program_input_count(p, function), out = nd_program_output_count(p, function);
     uint64_t random = 1;
@@ -98,7 +55,7 @@ static bool bind(nd_program *p, int function, bound *b)
     return b->call;
 }
 
-static void release(bound *b)
+void nd__bound_release(nd__bound *b)
 {
     nd_call_destroy(b->call);
     for (int i = 0; i < b->count && b->tensors; i++)
@@ -107,47 +64,39 @@ static void release(bound *b)
     nd_state_destroy(b->state);
 }
 
-static int time_function(const nd__words *words, nd_program *p, int function, double seconds, timing *t)
+static void run_call(void *self)
 {
-    bound b = {0};
+    nd_run(self);
+}
+
+static int time_function(const nd__words *words, nd_program *p, int function, double seconds, nd__timing *t)
+{
+    nd__bound b = {0};
     int code = ND__EXIT_OK;
-    if (!bind(p, function, &b))
+    if (!nd__bound_make(p, function, &b))
         code = nd__cli_fail(words, p->message.status, "%s", nd_program_error(p));
     else if (nd_run(b.call) != ND_OK)
         code = nd__cli_fail(words, ND_ERR_STATE, "%s", nd_call_error(b.call));
     else
-        *t = measure(b.call, seconds);
-    release(&b);
+        *t = nd__time(run_call, b.call, seconds);
+    nd__bound_release(&b);
     return code;
 }
 
 /* -- the table ---------------------------------------------------------------------------------------------------- */
 
-/* "12.3 us" */
-static const char *show(char text[16], double seconds)
-{
-    static const char *const units[] = {"s", "ms", "us", "ns"};
-    int unit = 0;
-    while (unit < 3 && seconds < 1) {
-        seconds *= 1000;
-        unit++;
-    }
-    snprintf(text, 16, "%.3g %s", seconds, units[unit]);
-    return text;
-}
-
 static int bench_function(const nd__words *words, nd_program *compiled, nd_program *interpreted, int function,
                           double seconds)
 {
-    timing fast, slow;
+    nd__timing fast, slow;
     char text[4][16];
     const char *name = nd_program_function_name(compiled, function);
     int code = time_function(words, compiled, function, seconds, &fast);
     if (code == ND__EXIT_OK)
         code = time_function(words, interpreted, nd_program_function_index(interpreted, name), seconds, &slow);
     if (code == ND__EXIT_OK)
-        fprintf(words->out, "%-16s %10s %10s   %10s %10s   %7.1fx\n", name, show(text[0], fast.median),
-                show(text[1], fast.p10), show(text[2], slow.median), show(text[3], slow.p10),
+        fprintf(words->out, "%-16s %10s %10s   %10s %10s   %7.1fx\n", name, nd__time_text(text[0], fast.median),
+                nd__time_text(text[1], fast.p10), nd__time_text(text[2], slow.median), nd__time_text(text[3], slow.p10),
                 slow.median / fast.median);
     return code;
 }
@@ -155,7 +104,7 @@ static int bench_function(const nd__words *words, nd_program *compiled, nd_progr
 /* What calling costs where there is nothing to do. */
 static int bench_empty(const nd__words *words, double seconds)
 {
-    timing t;
+    nd__timing t;
     nd_module *m = nd_module_create("empty");
     nd_function_at(NULL, m, "empty", (nd_values){0}, (nd_values){0});
     const nd_compile_options options = {.cpu = nd__option_value(words, "--cpu")};
@@ -170,10 +119,17 @@ static int bench_empty(const nd__words *words, double seconds)
     return code;
 }
 
+static bool is_wanted(const nd_program *p, int function, const char *wanted)
+{
+    const char *name = nd_program_function_name(p, function);
+    return wanted ? strcmp(name, wanted) == 0 : strcmp(name, "init") != 0;
+}
+
 static int bench_module(const nd__words *words, nd_module *m, double seconds)
 {
     const nd_compile_options native = nd__cli_options(words, false), plain = nd__cli_options(words, true);
     const char *wanted = nd__operand(words, 1);
+    const bool kernels = nd__option_value(words, "--kernels");
     nd_program *compiled = nd_compile(m, &native), *interpreted = nd_compile(m, &plain), *bad = NULL;
     int code = ND__EXIT_OK;
     bad = nd_program_status(compiled) != ND_OK      ? compiled
@@ -186,11 +142,12 @@ static int bench_module(const nd__words *words, nd_module *m, double seconds)
     if (code == ND__EXIT_OK)
         fprintf(words->out, "%-16s %21s   %21s   %8s\n%-16s %10s %10s   %10s %10s\n", "", "compiled", "interpreted",
                 "ratio", "function", "median", "p10", "median", "p10");
-    for (int i = 0; i < nd_program_function_count(compiled) && code == ND__EXIT_OK; i++) {
-        const char *name = nd_program_function_name(compiled, i);
-        if (wanted ? strcmp(name, wanted) == 0 : strcmp(name, "init") != 0)
+    for (int i = 0; i < nd_program_function_count(compiled) && code == ND__EXIT_OK; i++)
+        if (is_wanted(compiled, i, wanted))
             code = bench_function(words, compiled, interpreted, i, seconds);
-    }
+    for (int i = 0; i < nd_program_function_count(compiled) && kernels && code == ND__EXIT_OK; i++)
+        if (is_wanted(compiled, i, wanted))
+            code = nd__bench_kernels(words, m, compiled, i, seconds);
     if (code == ND__EXIT_OK)
         fprintf(words->out, "compiled in %.1f ms\n", nd_program_compile_times(compiled).total);
     nd_program_destroy(interpreted);
@@ -216,6 +173,7 @@ static int run(const nd__words *words)
 }
 
 static const nd__option options[] = {
+    {"--kernels", NULL, "also the time of each kernel, its flops and bytes, the part of the peak that it reaches"},
     {"--seconds", "S", "how long each function is measured, each way (0.5)"},
     ND__OPTION_BIND,
     ND__OPTION_CPU,
@@ -232,7 +190,9 @@ const nd__command nd__command_bench = {
     .details =
         "Times one function or all of them on random inputs, on one thread, in many short samples: the median, and "
         "the\n"
-        "tenth percentile, which interruptions by other programs do not touch. The ratio is that of the medians.\n",
+        "tenth percentile, which interruptions by other programs do not touch. The ratio is that of the medians.\n"
+        "--kernels runs the steps of each function in their order and times each one; of very short ones the\n"
+        "clock itself, some 20 ns, is a part.\n",
     .options = options,
     .run = run,
 };

@@ -20,7 +20,7 @@
 typedef struct nd__pull nd__pull;
 
 /* One node on the walk back: y = op(x...), dy came back to y. */
-typedef struct nd__step {
+typedef struct nd__rule_call {
     nd__pull *pull;
     nd_module *m;
     nd_place place; /* the node's, which the nodes of its gradient keep */
@@ -31,11 +31,11 @@ typedef struct nd__step {
     bool *wants;          /* by operand: whether the walk needs what goes to it */
     nd_value **dx;        /* by operand, for the rule to fill in */
     bool apart;           /* set by the rule: dx[0] belongs to the part of x[0] that this slice shows */
-} nd__step;
+} nd__rule_call;
 
 /* A rule's op: one in rules_*.c for each row of ops.def, as nd__gradient_NAME. */
 typedef struct nd__gradient_rule {
-    void (*build)(nd__step *s); /* nd__gradient_none: the op has no gradient, asking for it is an error */
+    void (*build)(nd__rule_call *s); /* nd__gradient_none: the op has no gradient, asking for it is an error */
     unsigned fixed; /* bit i: operand i chooses (a condition, an index); no gradient flows there and none is missed */
 } nd__gradient_rule;
 
@@ -44,8 +44,8 @@ typedef struct nd__gradient_rule {
 #undef OP
 extern const nd__gradient_rule *const nd__gradient_rules[ND__OPS];
 
-void nd__gradient_none(nd__step *s); /* never called: path.c refuses it before the walk */
-void nd__gradient_zero(nd__step *s); /* piecewise constant, or a leaf: sends nothing */
+void nd__gradient_none(nd__rule_call *s); /* never called: path.c refuses it before the walk */
+void nd__gradient_zero(nd__rule_call *s); /* piecewise constant, or a leaf: sends nothing */
 
 /* A gradient through this operand can matter: not a choice, and not a truth value, which is piecewise constant as floor
  * is. */

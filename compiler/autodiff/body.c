@@ -18,7 +18,7 @@ static void *scratch(nd__backward *b, int count, size_t size)
     return p;
 }
 
-bool nd__backward_begin(nd__backward *b, nd__step *s, const nd_function *f)
+bool nd__backward_begin(nd__backward *b, nd__rule_call *s, const nd_function *f)
 {
     *b = (nd__backward){.s = s, .m = s->m, .f = f, .first_new = s->m->node_count};
     b->moving = scratch(b, b->first_new, sizeof *b->moving);

@@ -22,7 +22,7 @@ typedef struct nd__parameter {
 } nd__parameter;
 
 typedef struct nd__backward {
-    nd__step *s;
+    nd__rule_call *s;
     nd_module *m;
     nd__arena scratch;
     const nd_function *f; /* the forward function */
@@ -39,7 +39,7 @@ typedef struct nd__backward {
 } nd__backward;
 
 /* Begins the backward function of `f`, which the step's node runs; moving is all false. false after an error. */
-bool nd__backward_begin(nd__backward *b, nd__step *s, const nd_function *f);
+bool nd__backward_begin(nd__backward *b, nd__rule_call *s, const nd_function *f);
 void nd__backward_end(nd__backward *b);
 /* A new input and what it is called with; poison after an error. */
 nd_value *nd__backward_input(nd__backward *b, const char *name, int section, nd_dtype dtype, nd_shape shape,

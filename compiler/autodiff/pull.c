@@ -24,12 +24,12 @@ struct nd__pull {
     nd__term **terms; /* by value */
 };
 
-void nd__gradient_none(nd__step *s)
+void nd__gradient_none(nd__rule_call *s)
 {
     nd__fail(s->m, ND_ERR_INTERNAL, s->place, "%s has no gradient", nd__ops[s->node->op].name);
 }
 
-void nd__gradient_zero(nd__step *s)
+void nd__gradient_zero(nd__rule_call *s)
 {
     (void)s;
 }
@@ -217,7 +217,7 @@ static void step_back(nd__pull *p, const nd__node *node, nd_value *const *dys)
         any |= wants[i] = nd__wants(p, node->inputs[i]) && nd__gradient_flows(node, i);
     if (!any)
         return;
-    nd__step s = {.pull = p,
+    nd__rule_call s = {.pull = p,
                   .m = p->m,
                   .place = node->place,
                   .node = node,

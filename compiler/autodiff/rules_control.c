@@ -76,7 +76,7 @@ static bool save(nd__backward *b)
 
 static void build_apply(nd__backward *b)
 {
-    nd__step *s = b->s;
+    nd__rule_call *s = b->s;
     const nd_function *f = b->f;
     nd_value **cotangents = cotangent_inputs(b);
     nd_value **gradients = nd__arena_alloc(&b->scratch, (size_t)f->input_count, sizeof *gradients);
@@ -107,7 +107,7 @@ static void build_apply(nd__backward *b)
             s->dx[i] = &run->node->results[k++];
 }
 
-static void grad_apply(nd__step *s)
+static void grad_apply(nd__rule_call *s)
 {
     nd__backward b;
     if (nd__backward_begin(&b, s, nd__get(s->node, ND__A_body)->function))
@@ -138,7 +138,7 @@ static bool build_branch(nd__backward *b, int *outputs)
     return nd__backward_cut(b);
 }
 
-static void build_cond(nd__step *s, nd__backward *yes, nd__backward *no)
+static void build_cond(nd__rule_call *s, nd__backward *yes, nd__backward *no)
 {
     nd_module *m = s->m;
     int inputs = s->node->input_count - 1, count[ND__SECTIONS], n = 0;
@@ -168,7 +168,7 @@ static void build_cond(nd__step *s, nd__backward *yes, nd__backward *no)
             s->dx[1 + i] = &run->node->results[k++];
 }
 
-static void grad_cond(nd__step *s)
+static void grad_cond(nd__rule_call *s)
 {
     nd__backward yes, no;
     bool good = nd__backward_begin(&yes, s, nd__get(s->node, ND__A_body)->function);

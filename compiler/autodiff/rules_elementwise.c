@@ -2,34 +2,36 @@
  */
 #include "compiler/autodiff/rules.h"
 
-static void grad_add(nd__step *s)
+static void grad_add(nd__rule_call *s)
 {
     TO(0) = s->dy;
     TO(1) = s->dy;
 }
 
-static void grad_sub(nd__step *s)
+static void grad_sub(nd__rule_call *s)
 {
     TO(0) = s->dy;
     TO(1) = NEG(s->dy);
 }
 
-static void grad_mul(nd__step *s)
+static void grad_mul(nd__rule_call *s)
 {
     TO(0) = MUL(s->dy, X(1));
     TO(1) = MUL(s->dy, X(0));
 }
 
-/* da = dy / b, db = -(da y) */
-static void grad_div(nd__step *s)
+/* da = dy / b; db = -da y. Where b repeats few numbers (a sum that a row is divided by), each is divided by once:
+ * da = dy (1 / b). */
+static void grad_div(nd__rule_call *s)
 {
-    nd_value *da = DIV(s->dy, X(1));
+    nd_value *b = X(1)->node->op == ND__OP_broadcast ? X(1)->node->inputs[0] : NULL;
+    nd_value *da = b ? MUL(s->dy, nd_broadcast_at(s->place, DIV(NUMBER(b, 1), b), X(1)->shape)) : DIV(s->dy, X(1));
     TO(0) = da;
     TO(1) = NEG(MUL(da, s->y));
 }
 
 /* da = dy b a^(b-1), 0 where b = 0; db = dy y log a, 0 where a = 0 and b > 0. */
-static void grad_pow(nd__step *s)
+static void grad_pow(nd__rule_call *s)
 {
     double exponent;
     if (s->wants[0] && nd__constant_number(X(1), &exponent)) {
@@ -46,7 +48,7 @@ static void grad_pow(nd__step *s)
 }
 
 /* To the operand that was taken, a NaN too; halves where both are equal. */
-static void extremum(nd__step *s, nd_value *beats)
+static void extremum(nd__rule_call *s, nd_value *beats)
 {
     nd_value *first = nd_or_at(s->place, beats, nd_ne_at(s->place, X(0), X(0))), *tie = nd_eq_at(s->place, X(0), X(1));
     nd_value *zero = NUMBER(s->dy, 0), *half = MUL(s->dy, NUMBER(s->dy, 0.5));
@@ -54,23 +56,23 @@ static void extremum(nd__step *s, nd_value *beats)
     TO(1) = SELECT(tie, half, SELECT(first, zero, s->dy));
 }
 
-static void grad_max(nd__step *s)
+static void grad_max(nd__rule_call *s)
 {
     extremum(s, nd_gt_at(s->place, X(0), X(1)));
 }
 
-static void grad_min(nd__step *s)
+static void grad_min(nd__rule_call *s)
 {
     extremum(s, nd_lt_at(s->place, X(0), X(1)));
 }
 
-static void grad_neg(nd__step *s)
+static void grad_neg(nd__rule_call *s)
 {
     s->dx[0] = NEG(s->dy);
 }
 
 /* The sign of x, 0 at 0. */
-static void grad_abs(nd__step *s)
+static void grad_abs(nd__rule_call *s)
 {
     nd_value *zero = NUMBER(X(0), 0);
     nd_value *turned = SELECT(nd_lt_at(s->place, X(0), zero), NEG(s->dy), s->dy);
@@ -78,56 +80,56 @@ static void grad_abs(nd__step *s)
 }
 
 /* 1 / (2 y) */
-static void grad_sqrt(nd__step *s)
+static void grad_sqrt(nd__rule_call *s)
 {
     s->dx[0] = DIV(MUL(s->dy, NUMBER(s->dy, 0.5)), s->y);
 }
 
-static void grad_exp(nd__step *s)
+static void grad_exp(nd__rule_call *s)
 {
     s->dx[0] = MUL(s->dy, s->y);
 }
 
-static void grad_log(nd__step *s)
+static void grad_log(nd__rule_call *s)
 {
     s->dx[0] = DIV(s->dy, X(0));
 }
 
-static void grad_log1p(nd__step *s)
+static void grad_log1p(nd__rule_call *s)
 {
     s->dx[0] = DIV(s->dy, ADD(X(0), NUMBER(X(0), 1)));
 }
 
 /* 1 - y^2 */
-static void grad_tanh(nd__step *s)
+static void grad_tanh(nd__rule_call *s)
 {
     s->dx[0] = MUL(s->dy, SUB(NUMBER(s->y, 1), MUL(s->y, s->y)));
 }
 
 /* y (1 - y) */
-static void grad_sigmoid(nd__step *s)
+static void grad_sigmoid(nd__rule_call *s)
 {
     s->dx[0] = MUL(s->dy, MUL(s->y, SUB(NUMBER(s->y, 1), s->y)));
 }
 
-static void grad_sin(nd__step *s)
+static void grad_sin(nd__rule_call *s)
 {
     s->dx[0] = MUL(s->dy, nd_cos_at(s->place, X(0)));
 }
 
-static void grad_cos(nd__step *s)
+static void grad_cos(nd__rule_call *s)
 {
     s->dx[0] = NEG(MUL(s->dy, nd_sin_at(s->place, X(0))));
 }
 
 /* 2 / sqrt(pi) exp(-x^2) */
-static void grad_erf(nd__step *s)
+static void grad_erf(nd__rule_call *s)
 {
     nd_value *bell = nd_exp_at(s->place, NEG(MUL(X(0), X(0))));
     s->dx[0] = MUL(s->dy, MUL(NUMBER(X(0), 0x1.20dd750429b6dp+0), bell));
 }
 
-static void grad_select(nd__step *s)
+static void grad_select(nd__rule_call *s)
 {
     nd_value *zero = NUMBER(s->dy, 0);
     TO(1) = SELECT(X(0), s->dy, zero);
@@ -135,7 +137,7 @@ static void grad_select(nd__step *s)
 }
 
 /* y = a b + c */
-static void grad_fma(nd__step *s)
+static void grad_fma(nd__rule_call *s)
 {
     TO(0) = MUL(s->dy, X(1));
     TO(1) = MUL(s->dy, X(0));
@@ -143,7 +145,7 @@ static void grad_fma(nd__step *s)
 }
 
 /* Between floats; what passes through integers, path.c has refused. */
-static void grad_cast(nd__step *s)
+static void grad_cast(nd__rule_call *s)
 {
     s->dx[0] = nd_cast_at(s->place, s->dy, X(0)->dtype);
 }

@@ -61,7 +61,7 @@ nd_value *nd__folded_product(nd_place place, nd__product p)
 }
 
 /* The matrix that x repeats along leading axes; NULL: it is none. */
-static nd_value *repeated(const nd__step *s, const nd_value *x)
+static nd_value *repeated(const nd__rule_call *s, const nd_value *x)
 {
     nd_value *matrix = x->node->op == ND__OP_broadcast ? x->node->inputs[0] : NULL;
     int rank = x->shape.rank;
@@ -71,7 +71,7 @@ static nd_value *repeated(const nd__step *s, const nd_value *x)
     return matrix;
 }
 
-static void send(nd__step *s, int operand, nd__product p)
+static void send(nd__rule_call *s, int operand, nd__product p)
 {
     nd_value *x = X(operand), *matrix = repeated(s, x);
     if (matrix) {
@@ -85,7 +85,7 @@ static void send(nd__step *s, int operand, nd__product p)
 
 /* Whether the operand, the rows of which are the rows of the product (of its transpose, if it is transposed), is
  * gathered from a smaller table for this product alone. */
-static bool is_gathered(const nd__step *s, int operand, bool transposed)
+static bool is_gathered(const nd__rule_call *s, int operand, bool transposed)
 {
     const nd_value *x = X(operand);
     if (x->node->op != ND__OP_gather || x->shape.rank != 2 || transposed != (operand == 1))
@@ -95,7 +95,7 @@ static bool is_gathered(const nd__step *s, int operand, bool transposed)
            nd_dim_value(s->m, table->shape.dims[0]) < nd_dim_value(s->m, indices->shape.dims[0]);
 }
 
-static void grad_matmul(nd__step *s)
+static void grad_matmul(nd__rule_call *s)
 {
     bool ta = nd__get_int(s->node, ND__A_trans_a), tb = nd__get_int(s->node, ND__A_trans_b);
     factor a = {X(0), ta}, b = {X(1), tb}, dy = {s->dy, false};

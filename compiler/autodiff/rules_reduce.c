@@ -2,7 +2,7 @@
 #include "compiler/autodiff/rules.h"
 
 /* y, of a reduction, in the shape of x: the reduced axes come back, with the same number all along. */
-static nd_value *spread(nd__step *s, nd_value *y)
+static nd_value *spread(nd__rule_call *s, nd_value *y)
 {
     const nd__attr *axes = nd__get(s->node, ND__A_axes);
     nd_shape kept = X(0)->shape;
@@ -12,14 +12,14 @@ static nd_value *spread(nd__step *s, nd_value *y)
     return nd__shape_equal(&kept, &X(0)->shape) ? y : nd_broadcast_at(s->place, y, X(0)->shape);
 }
 
-static void grad_sum(nd__step *s)
+static void grad_sum(nd__rule_call *s)
 {
     s->dx[0] = spread(s, s->dy);
 }
 
 /* The sizes of x with the reduced axes, which stand together from `first` on in the order given, as one; -1: too large
  * to say. */
-static int64_t merge(nd__step *s, const nd_value *x, int first, int count, nd_shape *merged)
+static int64_t merge(nd__rule_call *s, const nd_value *x, int first, int count, nd_shape *merged)
 {
     *merged = (nd_shape){.rank = x->shape.rank - count + 1};
     for (int i = 0; i < first; i++)
@@ -31,7 +31,7 @@ static int64_t merge(nd__step *s, const nd_value *x, int first, int count, nd_sh
 
 /* To the first extremum in row-major order of the reduced axes: those as one axis, the index of the extremum along it,
  * compared with every index. */
-static void first_extremum(nd__step *s, nd_value *(*find)(nd_place, nd_value *, int))
+static void first_extremum(nd__rule_call *s, nd_value *(*find)(nd_place, nd_value *, int))
 {
     const nd__attr *axes = nd__get(s->node, ND__A_axes);
     nd_value *x = X(0);
@@ -72,12 +72,12 @@ static void first_extremum(nd__step *s, nd_value *(*find)(nd_place, nd_value *, 
     s->dx[0] = together ? dx : nd_transpose_at(s->place, dx, back);
 }
 
-static void grad_reduce_max(nd__step *s)
+static void grad_reduce_max(nd__rule_call *s)
 {
     first_extremum(s, nd_argmax_at);
 }
 
-static void grad_reduce_min(nd__step *s)
+static void grad_reduce_min(nd__rule_call *s)
 {
     first_extremum(s, nd_argmin_at);
 }

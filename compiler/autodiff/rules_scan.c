@@ -44,7 +44,7 @@ static nd_value *zeros(loop *l, const nd_value *like)
 /* Which inputs have a gradient, which values differ from turn to turn. */
 static bool analyse(loop *l)
 {
-    nd__step *s = l->b.s;
+    nd__rule_call *s = l->b.s;
     int n = l->f->input_count;
     l->active = scratch(l, n, sizeof *l->active);
     l->gradients = scratch(l, n, sizeof *l->gradients);
@@ -70,7 +70,7 @@ static bool analyse(loop *l)
 /* One turn's pull-back, over the body's own nodes. */
 static bool pull_turn(loop *l)
 {
-    nd__step *s = l->b.s;
+    nd__rule_call *s = l->b.s;
     const nd_function *f = l->f;
     nd_value **cotangents = scratch(l, f->output_count, sizeof *cotangents),
              **to = scratch(l, f->input_count, sizeof *to);
@@ -234,7 +234,7 @@ static bool is_sliced_parameter(const nd__backward *b, const nd_value *v)
 /* What waited for the end of the loop, and what the loop carried along. */
 static void hand_out(loop *l, nd_value *run, const int *parts)
 {
-    nd__step *s = l->b.s;
+    nd__rule_call *s = l->b.s;
     int part = 0;
     for (const nd__late *late = l->late; late && l->b.m->status == ND_OK; late = late->next) {
         int i = 0;
@@ -297,7 +297,7 @@ static void build(loop *l)
         hand_out(l, run, part_roots);
 }
 
-static void grad_scan(nd__step *s)
+static void grad_scan(nd__rule_call *s)
 {
     loop l = {.node = s->node,
               .f = nd__get(s->node, ND__A_body)->function,

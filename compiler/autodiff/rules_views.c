@@ -1,12 +1,12 @@
 /* Gradients of the ops that move elements: each moves them back. */
 #include "compiler/autodiff/rules.h"
 
-static void grad_reshape(nd__step *s)
+static void grad_reshape(nd__rule_call *s)
 {
     s->dx[0] = nd_reshape_at(s->place, s->dy, X(0)->shape);
 }
 
-static void grad_transpose(nd__step *s)
+static void grad_transpose(nd__rule_call *s)
 {
     const nd__attr *order = nd__get(s->node, ND__A_axes);
     nd_axes back = {.count = order->count};
@@ -21,7 +21,7 @@ nd_value *nd__unbroadcast(nd_place place, nd_value *dy, nd_axes axes, nd_shape s
 }
 
 /* The sum over the axes that x lacks or has as 1. */
-static void grad_broadcast(nd__step *s)
+static void grad_broadcast(nd__rule_call *s)
 {
     nd_shape from = X(0)->shape, to = s->y->shape;
     nd_axes axes = {0};
@@ -34,14 +34,14 @@ static void grad_broadcast(nd__step *s)
         s->dx[0] = nd__unbroadcast(s->place, s->dy, axes, from);
 }
 
-static void grad_slice(nd__step *s)
+static void grad_slice(nd__rule_call *s)
 {
     s->dx[0] = s->dy;
     s->apart = true;
 }
 
 /* The part of dy that came from an operand, `count` elements from `at` on along the axis. */
-static nd_value *part(nd__step *s, nd_value *dy, int axis, int64_t at, int64_t count)
+static nd_value *part(nd__rule_call *s, nd_value *dy, int axis, int64_t at, int64_t count)
 {
     int64_t start[ND_MAX_RANK] = {0}, step[ND_MAX_RANK];
     nd_shape size = dy->shape;
@@ -54,7 +54,7 @@ static nd_value *part(nd__step *s, nd_value *dy, int axis, int64_t at, int64_t c
 
 /* Along a named axis the parts are multiples of one product of names: an axis of its own for the multiples is one of
  * numbers, which can be cut. */
-static void cut_named(nd__step *s, int axis)
+static void cut_named(nd__rule_call *s, int axis)
 {
     nd__symbol symbol = *nd__size_symbol(s->m, s->y->shape.dims[axis]);
     int64_t count = symbol.factor, at = 0;
@@ -74,7 +74,7 @@ static void cut_named(nd__step *s, int axis)
     }
 }
 
-static void grad_concat(nd__step *s)
+static void grad_concat(nd__rule_call *s)
 {
     int axis = (int)nd__get_int(s->node, ND__A_axis);
     int64_t at = 0;
@@ -90,7 +90,7 @@ static void grad_concat(nd__step *s)
         }
 }
 
-static void grad_pad(nd__step *s)
+static void grad_pad(nd__rule_call *s)
 {
     int64_t step[ND_MAX_RANK];
     for (int i = 0; i < X(0)->shape.rank; i++)
@@ -99,12 +99,12 @@ static void grad_pad(nd__step *s)
 }
 
 /* Gather and scatter-add are each other's gradients; an index outside reads zeros and adds nothing, in both. */
-static void grad_gather(nd__step *s)
+static void grad_gather(nd__rule_call *s)
 {
     TO(0) = nd_scatter_add_at(s->place, s->dy, X(1), X(0)->shape.dims[0]);
 }
 
-static void grad_scatter_add(nd__step *s)
+static void grad_scatter_add(nd__rule_call *s)
 {
     TO(0) = nd_gather_at(s->place, s->dy, X(1));
 }

@@ -16,8 +16,9 @@ enum {
     CHAIN = 64,      /* the longest row that is one chain */
     ROW_LANES = 32,  /* of a long row: element i is added in lane i mod 32 */
     BLOCK = 4096,    /* elements of a long row between two trees */
-    KEEP_COST = 8,   /* operations from which on a value is kept for later passes */
-    COSTLY = 10,     /* operations that an elementary function counts as */
+    KEEP_COST = 5,   /* operations from which on a value is kept for later passes */
+    COSTLY = 10,     /* operations that an elementary function counts as, */
+    DIVISION = 4,    /* and a division */
     AFTER_ROW = 999, /* the stage of what has one element a row: stored when all passes are done */
     MAX_PARTS = 16,  /* registers that 32 lanes take */
 };
@@ -105,13 +106,17 @@ static void find_stages(rows *r)
     }
 }
 
+static int own_cost(const nd__expr *x)
+{
+    if (x->kind == ND__E_RANDOM || (x->kind == ND__E_OP && (nd__ops[x->op].traits & ND__COSTLY)))
+        return COSTLY;
+    return x->kind != ND__E_OP ? 0 : x->op == ND__OP_div ? DIVISION : 1;
+}
+
 static int cost(const rows *r, int expr)
 {
     const nd__expr *x = &r->s.exprs[expr];
-    int sum = x->kind == ND__E_RANDOM              ? COSTLY
-              : x->kind != ND__E_OP                ? 0
-              : nd__ops[x->op].traits & ND__COSTLY ? COSTLY
-                                                   : 1;
+    int sum = own_cost(x);
     for (int k = 0; k < x->arg_count && sum < KEEP_COST; k++)
         if (in_row(r, x->args[k]))
             sum += cost(r, x->args[k]);

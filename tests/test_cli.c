@@ -362,7 +362,8 @@ static const struct {
      "nadir run: the function predict has no input 'y'\nnadir run --help says more\n"},
     {{"run", "line.nd", "predict", "--in", "x=x1.npy"},
      2,
-     "nadir: predict: input 1 \"x\": expected f32[2,3], got f32[1,3]\n"},
+     "nadir: predict: input 1 \"x\": expected f32[2,3], got f32[1,3]\n  note: B is 2; --bind B=N makes it another "
+     "number\n"},
     {{"run", "line.nd", "predict", "--in", "x=x.npy", "--bind", "C=2"},
      2,
      "nadir: bind \"C=2\": no such dimension; the dimensions of \"line\" are B=2\n"},

@@ -173,7 +173,7 @@ static int run(const nd__words *words)
 }
 
 static const nd__option options[] = {
-    {"--kernels", NULL, "also the time of each kernel, its flops and bytes, the part of the peak that it reaches"},
+    {"--kernels", NULL, "also each kernel: time, rates, the part of the peak that it reaches"},
     {"--seconds", "S", "how long each function is measured, each way (0.5)"},
     ND__OPTION_BIND,
     ND__OPTION_CPU,
@@ -187,12 +187,10 @@ const nd__command nd__command_bench = {
     .least = 1,
     .most = 2,
     .summary = "compiled against interpreted",
-    .details =
-        "Times one function or all of them on random inputs, on one thread, in many short samples: the median, and "
-        "the\n"
-        "tenth percentile, which interruptions by other programs do not touch. The ratio is that of the medians.\n"
-        "--kernels runs the steps of each function in their order and times each one; of very short ones the\n"
-        "clock itself, some 20 ns, is a part.\n",
+    .details = "Times one function or all of them on random inputs, on one thread, in many short samples: the\n"
+               "median, and the tenth percentile, which interruptions do not touch. The ratio is of medians.\n"
+               "--kernels runs the steps of each function in their order and times each one; of very short\n"
+               "ones the clock itself, some 20 ns, is a part.\n",
     .options = options,
     .run = run,
 };

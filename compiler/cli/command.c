@@ -41,7 +41,8 @@ static void help_all(FILE *out)
 static void help_command(FILE *out, const nd__command *c)
 {
     int width = 0;
-    fprintf(out, "nadir %s: %s\n\nUsage: nadir %s [OPTIONS] %s\n\n", c->name, c->summary, c->name, c->operands);
+    fprintf(out, "nadir %s: %s\n\nUsage: nadir %s %s%s\n\n", c->name, c->summary, c->name,
+            c->options->name ? "[OPTIONS] " : "", c->operands);
     for (const nd__option *o = c->options; o->name; o++) {
         int n = (int)(strlen(o->name) + (o->value ? strlen(o->value) + 1 : 0));
         width = n > width ? n : width;

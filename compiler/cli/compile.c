@@ -110,7 +110,7 @@ static int run(const nd__words *words)
 static const nd__option options[] = {
     {"-o", "PATH", "write PATH.o and PATH.h (FILE's name, in the current folder)"},
     {"--emit", "KIND,...", "obj,header; kernels: PATH.kernels, llvm: PATH.ll"},
-    {"--cpu", "NAME,...", "the processors to compile for, each a variant chosen at the first call (native)"},
+    ND__OPTION_CPU,
     {"--prefix", "NAME", "what the functions' names begin with (the graph's name)"},
     ND__OPTION_BIND,
     ND__OPTION_PASSES,

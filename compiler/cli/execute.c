@@ -116,12 +116,23 @@ static int begin_state(const nd__words *words, nd__run *r)
     return status == ND_OK ? ND__EXIT_OK : nd__cli_fail(words, status, "%s", nd_state_error(r->state));
 }
 
+/* What binding refused; often it is the size of a dimension. */
+static int refused(const nd__words *words, const nd__run *r)
+{
+    const nd_program_info *info = &r->program->info;
+    int code = nd__cli_fail(words, r->program->message.status, "%s", nd_program_error(r->program));
+    for (int i = 0; i < info->dimension_count; i++)
+        fprintf(words->err, "  note: %s is %" PRId64 "; --bind %s=N makes it another number\n",
+                info->dimensions[i].name, info->dimensions[i].value, info->dimensions[i].name);
+    return code;
+}
+
 static int call(const nd__words *words, nd__run *r)
 {
     nd_call *c = nd_bind(r->program, nd_program_function_name(r->program, r->function), r->state,
                          (nd_tensors){(size_t)r->in_count, r->in}, (nd_tensors){(size_t)r->out_count, r->out});
     if (!c)
-        return nd__cli_fail(words, r->program->message.status, "%s", nd_program_error(r->program));
+        return refused(words, r);
     nd_status status = nd_run(c);
     int code = status == ND_OK ? ND__EXIT_OK : nd__cli_fail(words, status, "%s", nd_call_error(c));
     nd_call_destroy(c);

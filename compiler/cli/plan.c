@@ -28,9 +28,8 @@ const nd__command nd__command_plan = {
     .least = 1,
     .most = 2,
     .summary = "kernels, buffers, flops and bytes of a graph",
-    .details =
-        "Prints, for one function or all, which kernels run in which order, what was fused, where every buffer lies\n"
-        "in the arena, the flops and bytes of each kernel, and the peak of memory.\n",
+    .details = "Prints, for one function or all, which kernels run in which order, what was fused, where\n"
+               "every buffer lies in the arena, the flops and bytes of each kernel, and the peak of memory.\n",
     .options = options,
     .run = run,
 };

@@ -20,8 +20,8 @@ const nd__command nd__command_print = {
     .least = 1,
     .most = 1,
     .summary = "a graph as text",
-    .details =
-        "Reads and checks the graph, and prints what its functions need; the print reads back to the same graph.\n",
+    .details = "Reads and checks the graph, and prints what its functions need. The print reads back to the\n"
+               "same graph.\n",
     .options = options,
     .run = run,
 };

@@ -35,8 +35,7 @@ const nd__command nd__command_run = {
     .least = 1,
     .most = 2,
     .summary = "call a function of a graph once",
-    .details = "The function, which may be left out where there is one only, is called on the inputs; its outputs are "
-               "printed:\n"
+    .details = "Calls the function (which may be left out where there is one only) and prints its outputs:\n"
                "  nadir run mlp.nd step --in x=x.npy --in y=y.npy --bind B=17 --check\n",
     .options = options,
     .run = run,

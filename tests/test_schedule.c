@@ -199,9 +199,9 @@ END_TEST
 /* All transposes, batches, tails of tiles; bias, activation and an update behind; the lane order. */
 START_TEST(products_of_every_shape)
 {
-    static const int64_t sizes[][3] = {{1, 1, 70},  {1, 8, 100},  {2, 4, 4200}, {3, 5, 7},    {4, 64, 3},  {7, 70, 9},
-                                       {33, 17, 5}, {128, 10, 4}, {10, 128, 3}, {50, 130, 2}, {64, 1, 20}, {1, 40, 12},
-                                       {1, 1, 5},   {4, 1, 8}};
+    static const int64_t sizes[][3] = {{1, 1, 70},  {1, 8, 100}, {2, 4, 4200}, {3, 5, 7},    {4, 64, 3},
+                                       {7, 70, 9},  {33, 17, 5}, {128, 10, 4}, {10, 128, 3}, {50, 130, 2},
+                                       {64, 1, 20}, {1, 40, 12}, {1, 1, 5},    {4, 1, 8}};
     char what[64];
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int turn = 0; turn < 4; turn++)

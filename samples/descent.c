@@ -40,10 +40,11 @@ static nd_status by_hand(nd_program *p, nd_tensor *history)
     nd_tensor *loss = nd_tensor_zeros(ND_F32, ND_SHAPE(1, 1));
     nd_call *step = nd_bind(p, "step", state, ND_IN(), ND_OUT(loss));
     const float *x = nd_state_f32(state, "x");
-    nd_status status = step ? ND_OK : nd_program_status(p);
-    for (int i = 0; step && i < STEPS && status == ND_OK; i++) {
-        nd_tensor_set(history, i, *x);
-        status = nd_run(step);
+    nd_status status = ND_OK;
+    for (int i = 0; i < STEPS && status == ND_OK; i++) {
+        if (x)
+            nd_tensor_set(history, i, *x);
+        status = nd_run(step); /* an error if anything before failed */
     }
     nd_call_destroy(step);
     nd_tensor_destroy(loss);

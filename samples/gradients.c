@@ -41,7 +41,7 @@ static nd_status show(nd_program *p, float a, float b)
         out[i] = nd_tensor_zeros(ND_F32, ND_SCALAR);
 
     nd_call *call = nd_bind(p, "f", NULL, ND_IN(in[0], in[1]), ND_OUT(out[0], out[1], out[2], out[3]));
-    nd_status status = call ? nd_run(call) : nd_program_status(p);
+    const nd_status status = nd_run(call); /* no call, and so an error, if anything before failed */
     printf("a = %g, b = %g\n", a, b);
     for (int i = 0; i < OUTPUTS && status == ND_OK; i++)
         printf("%20s: %g\n", nd_program_output(p, nd_program_function_index(p, "f"), i).name, nd_tensor_get(out[i], 0));

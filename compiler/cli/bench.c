@@ -125,29 +125,49 @@ static bool is_wanted(const nd_program *p, int function, const char *wanted)
     return wanted ? strcmp(name, wanted) == 0 : strcmp(name, "init") != 0;
 }
 
+static int bench_functions(const nd__words *words, nd_program *compiled, nd_program *interpreted, double seconds)
+{
+    int code = ND__EXIT_OK;
+    fprintf(words->out, "%-16s %21s   %21s   %8s\n%-16s %10s %10s   %10s %10s\n", "", "compiled", "interpreted",
+            "ratio", "function", "median", "p10", "median", "p10");
+    for (int i = 0; i < nd_program_function_count(compiled) && code == ND__EXIT_OK; i++)
+        if (is_wanted(compiled, i, nd__operand(words, 1)))
+            code = bench_function(words, compiled, interpreted, i, seconds);
+    return code;
+}
+
+static int bench_steps(const nd__words *words, nd_module *m, nd_program *compiled, double seconds)
+{
+    double peak;
+    int code = nd__bench_peak(words, &peak);
+    for (int i = 0; i < nd_program_function_count(compiled) && code == ND__EXIT_OK; i++)
+        if (is_wanted(compiled, i, nd__operand(words, 1)))
+            code = nd__bench_kernels(words, m, compiled, i, seconds, peak);
+    if (code == ND__EXIT_OK && peak > 0)
+        fprintf(words->out, "\nthe peak: %.1f GFLOP/s of f32 multiply-adds, measured\n", peak * 1e-9);
+    return code;
+}
+
+static int usable(const nd__words *words, const nd_program *p)
+{
+    nd_status status = nd_program_status(p);
+    return status == ND_OK ? ND__EXIT_OK : nd__cli_fail(words, status, "%s", nd_program_error(p));
+}
+
 static int bench_module(const nd__words *words, nd_module *m, double seconds)
 {
     const nd_compile_options native = nd__cli_options(words, false), plain = nd__cli_options(words, true);
     const char *wanted = nd__operand(words, 1);
-    const bool kernels = nd__option_value(words, "--kernels");
-    nd_program *compiled = nd_compile(m, &native), *interpreted = nd_compile(m, &plain), *bad = NULL;
-    int code = ND__EXIT_OK;
-    bad = nd_program_status(compiled) != ND_OK      ? compiled
-          : nd_program_status(interpreted) != ND_OK ? interpreted
-                                                    : NULL;
-    if (bad || !compiled || !interpreted)
-        code = bad ? nd__cli_fail(words, nd_program_status(bad), "%s", nd_program_error(bad)) : nd__cli_memory(words);
-    else if (wanted && nd_program_function_index(compiled, wanted) < 0)
+    nd_program *compiled = nd_compile(m, &native), *interpreted = nd_compile(m, &plain);
+    int code = usable(words, compiled);
+    if (code == ND__EXIT_OK)
+        code = usable(words, interpreted);
+    if (code == ND__EXIT_OK && wanted && nd_program_function_index(compiled, wanted) < 0)
         code = nd__cli_fail(words, ND_ERR_ARGUMENT, "there is no function '%s'", wanted);
     if (code == ND__EXIT_OK)
-        fprintf(words->out, "%-16s %21s   %21s   %8s\n%-16s %10s %10s   %10s %10s\n", "", "compiled", "interpreted",
-                "ratio", "function", "median", "p10", "median", "p10");
-    for (int i = 0; i < nd_program_function_count(compiled) && code == ND__EXIT_OK; i++)
-        if (is_wanted(compiled, i, wanted))
-            code = bench_function(words, compiled, interpreted, i, seconds);
-    for (int i = 0; i < nd_program_function_count(compiled) && kernels && code == ND__EXIT_OK; i++)
-        if (is_wanted(compiled, i, wanted))
-            code = nd__bench_kernels(words, m, compiled, i, seconds);
+        code = bench_functions(words, compiled, interpreted, seconds);
+    if (code == ND__EXIT_OK && nd__option_value(words, "--kernels"))
+        code = bench_steps(words, m, compiled, seconds);
     if (code == ND__EXIT_OK)
         fprintf(words->out, "compiled in %.1f ms\n", nd_program_compile_times(compiled).total);
     nd_program_destroy(interpreted);

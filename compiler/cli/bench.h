@@ -16,7 +16,9 @@ typedef struct nd__bound {
 bool nd__bound_make(nd_program *p, int function, nd__bound *b);
 void nd__bound_release(nd__bound *b);
 
-/* The time of each kernel of a function, and what part of the processor's multiply-adds it uses (bench_kernels.c). */
-int nd__bench_kernels(const nd__words *words, nd_module *m, nd_program *p, int function, double seconds);
+/* bench_kernels.c: f32 multiply-adds of the processor, in flops a second, measured; 0 for one that has none. */
+int nd__bench_peak(const nd__words *words, double *peak);
+/* The time of each step of a function, and what part of the peak it reaches. */
+int nd__bench_kernels(const nd__words *words, nd_module *m, nd_program *p, int function, double seconds, double peak);
 
 #endif

@@ -57,29 +57,29 @@ static void run_peak(void *self)
     (*(nd_entry *)self)(NULL, vector, NULL, NULL);
 }
 
-/* Flops a second; 0 for a processor without multiply-adds. */
-static nd_status measure_peak(const char *cpu, double *peak, char *message, size_t size)
+int nd__bench_peak(const nd__words *words, double *peak)
 {
+    char message[ND__CLI_MESSAGE] = "";
     nd__target target;
     double flops;
-    nd_status status = nd__target_find(cpu, &target, message, size);
+    nd_status status = nd__target_find(nd__option_value(words, "--cpu"), &target, message, sizeof message);
     *peak = 0;
-    if (status != ND_OK || !target.fma)
-        return status;
+    if (status != ND_OK)
+        return nd__cli_fail(words, status, "%s", message);
+    if (!target.fma)
+        return ND__EXIT_OK;
     nd__plan *plan = peak_plan(&target, &flops);
+    if (!plan)
+        return nd__cli_memory(words);
     nd__native *native = NULL;
-    if (!plan) {
-        snprintf(message, size, "%s", nd_status_text(ND_ERR_MEMORY));
-        return ND_ERR_MEMORY;
-    }
-    status = nd__native_compile((const nd__plan *const[]){plan}, 1, &target, &native, message, size);
-    if (status == ND_OK) {
-        nd_entry entry = nd__native_entry(native, 0);
+    status = nd__native_compile((const nd__plan *const[]){plan}, 1, &target, &native, message, sizeof message);
+    nd_entry entry = status == ND_OK ? nd__native_entry(native, 0) : NULL;
+    int code = entry ? ND__EXIT_OK : nd__cli_fail(words, status, "%s", message);
+    if (entry)
         *peak = flops / nd__time(run_peak, &entry, 0.1).p10;
-    }
     nd__native_destroy(native);
     nd__plan_destroy(plan);
-    return status;
+    return code;
 }
 
 /* -- the table ---------------------------------------------------------------------------------------------------- */
@@ -109,20 +109,16 @@ static void show(const nd__words *words, const char *name, const nd__profile_row
             "GB/s", "computes");
     for (int i = 0; i < count; i++)
         show_row(words, &rows[i], total, peak);
-    if (peak > 0)
-        fprintf(words->out, "peak: %.1f GFLOP/s of f32 multiply-adds, measured\n", peak * 1e-9);
 }
 
-int nd__bench_kernels(const nd__words *words, nd_module *m, nd_program *p, int function, double seconds)
+int nd__bench_kernels(const nd__words *words, nd_module *m, nd_program *p, int function, double seconds, double peak)
 {
     const nd_compile_options options = nd__cli_options(words, false);
     const char *name = nd_program_function_name(p, function);
-    char text[ND__CLI_MESSAGE] = "";
     nd__message message = {0};
     nd__arena arena = {0};
     nd__profile_row *rows;
     nd__bound b = {0};
-    double peak;
     int count, code = ND__EXIT_OK;
     if (!nd__bound_make(p, function, &b))
         code = nd__cli_fail(words, p->message.status, "%s", nd_program_error(p));
@@ -135,15 +131,10 @@ int nd__bench_kernels(const nd__words *words, nd_module *m, nd_program *p, int f
         nd_status status =
             nd__profile(m, &options, name, nd__storage_data(b.state->block), (const void *const *)memory,
                         memory + nd_program_input_count(p, function), seconds, &arena, &rows, &count, &message);
-        if (status != ND_OK)
-            code = nd__cli_fail(words, status, "%s", nd__message_text(&message));
-    }
-    if (code == ND__EXIT_OK) {
-        nd_status status = measure_peak(options.cpu, &peak, text, sizeof text);
-        if (status != ND_OK)
-            code = nd__cli_fail(words, status, "%s", text);
-        else
+        if (status == ND_OK)
             show(words, name, rows, count, peak);
+        else
+            code = nd__cli_fail(words, status, "%s", nd__message_text(&message));
     }
     nd__message_clear(&message);
     free(memory);

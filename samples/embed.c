@@ -27,8 +27,11 @@ int main(int argc, char **argv)
     const nd_status status = nd_run(f);
     if (status != ND_OK)
         fprintf(stderr, "%s\n", f ? nd_call_error(f) : nd_program_error(p));
+    else
+        printf("f(x) = %s\n   x       f(x)      f'(x)\n", formula);
     for (int i = 0; i < POINTS && status == ND_OK; i += POINTS / ROWS)
-        printf("x %4g   %s = %9.6f   slope %9.6f\n", xs[i], formula, values[i], slopes[i]);
+        printf("%4g  %9.6f  %9.6f
+", xs[i], values[i], slopes[i]);
 
     nd_call_destroy(f);
     nd_program_destroy(p);

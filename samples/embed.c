@@ -30,8 +30,7 @@ int main(int argc, char **argv)
     else
         printf("f(x) = %s\n   x       f(x)      f'(x)\n", formula);
     for (int i = 0; i < POINTS && status == ND_OK; i += POINTS / ROWS)
-        printf("%4g  %9.6f  %9.6f
-", xs[i], values[i], slopes[i]);
+        printf("%4g  %9.6f  %9.6f\n", xs[i], values[i], slopes[i]);
 
     nd_call_destroy(f);
     nd_program_destroy(p);

@@ -1,4 +1,4 @@
-/* Composed ops for neural networks: activations, losses, optimizers.
+/* Composed ops for neural networks: activations, losses, metrics, optimizers.
  *
  *     nd_value *h = nd_relu(nd_add(nd_matmul(x, w1), b1));
  *     nd_value *loss = nd_cross_entropy(nd_add(nd_matmul(h, w2), b2), labels);
@@ -37,6 +37,8 @@ ND_API nd_value *nd_logsumexp_at(nd_place place, nd_value *x, nd_axes axes, bool
 
 /* -- losses ------------------------------------------------------------------------------------------------------- */
 
+/* Means over all rows or elements: scalars of the operands' dtype. */
+
 /* The mean over all rows of -log softmax(logits)[label]. logits: floats [.., C]; labels: integers [..], 0 to C-1. A
  * scalar:
  *     z = logits - max(logits)
@@ -45,9 +47,68 @@ ND_API nd_value *nd_logsumexp_at(nd_place place, nd_value *x, nd_axes axes, bool
  * before training. */
 #define nd_cross_entropy(logits, labels) nd_cross_entropy_at(ND_HERE, logits, labels)
 ND_API nd_value *nd_cross_entropy_at(nd_place place, nd_value *logits, nd_value *labels);
-/* mean(d * d), d = prediction - target, over all elements; floats of one shape (nothing is broadcast). A scalar. */
+/* The same with
+ *  - `smoothing` s, 0 to 1: a row is r = log(sum(exp(z))) - ((1 - s) * sum(select(iota == label, z, 0)) + (s / C) *
+ *    sum(z)): the label has probability 1 - s + s / C, the others s / C (Szegedy et al. 2016, "Rethinking the Inception
+ *    architecture", 7); s = 0 leaves the row as above;
+ *  - `weights`, floats of the rows' shape [..]: sum(weights * r) / sum(weights) takes the place of the mean. NULL:
+ *    none. A weight for each class is gathered: nd_gather(class_weights, labels). */
+#define nd_cross_entropy_weighted(logits, labels, smoothing, weights)                                                  \
+    nd_cross_entropy_weighted_at(ND_HERE, logits, labels, smoothing, weights)
+ND_API nd_value *nd_cross_entropy_weighted_at(nd_place place, nd_value *logits, nd_value *labels, double smoothing,
+                                              nd_value *weights);
+/* Of distributions, floats of the logits' shape [.., C]: mean(sum(target * (log(sum(exp(z))) - z))), z as above. */
+#define nd_cross_entropy_soft(logits, target) nd_cross_entropy_soft_at(ND_HERE, logits, target)
+ND_API nd_value *nd_cross_entropy_soft_at(nd_place place, nd_value *logits, nd_value *target);
+/* mean(max(x, 0) - x * target + log1p(exp(-abs(x)))), x = logits: -target log(s) - (1 - target) log(1 - s), s =
+ * sigmoid(x), without overflow. Targets are floats of the logits' shape, 0 to 1. The gradient is right at 0, too. */
+#define nd_binary_cross_entropy(logits, target) nd_binary_cross_entropy_at(ND_HERE, logits, target)
+ND_API nd_value *nd_binary_cross_entropy_at(nd_place place, nd_value *logits, nd_value *target);
+/* The divergence of Kullback and Leibler 1951 of the prediction from the target, distributions along the last axis:
+ *     mean(sum(target * (log(select(target > 0, target, 1)) - log(select(target > 0, prediction, 1)))))
+ * so that what the target says is impossible counts nothing. Floats of one shape, rank 1 or more. */
+#define nd_kl_divergence(prediction, target) nd_kl_divergence_at(ND_HERE, prediction, target)
+ND_API nd_value *nd_kl_divergence_at(nd_place place, nd_value *prediction, nd_value *target);
+
+/* mean(d * d), d = prediction - target, over all elements; floats of one shape (nothing is broadcast), here and below.
+ */
 #define nd_mean_squared_error(prediction, target) nd_mean_squared_error_at(ND_HERE, prediction, target)
 ND_API nd_value *nd_mean_squared_error_at(nd_place place, nd_value *prediction, nd_value *target);
+/* mean(abs(prediction - target)). */
+#define nd_mean_absolute_error(prediction, target) nd_mean_absolute_error_at(ND_HERE, prediction, target)
+ND_API nd_value *nd_mean_absolute_error_at(nd_place place, nd_value *prediction, nd_value *target);
+/* mean(select(a <= delta, 0.5 * (d * d), delta * (a - 0.5 * delta))), d = prediction - target, a = abs(d), delta > 0:
+ * squares near 0, straight beyond. Huber 1964, "Robust estimation of a location parameter". */
+#define nd_huber(prediction, target, delta) nd_huber_at(ND_HERE, prediction, target, delta)
+ND_API nd_value *nd_huber_at(nd_place place, nd_value *prediction, nd_value *target, double delta);
+/* mean(relu(1 - target * prediction)), targets -1 or 1. */
+#define nd_hinge(prediction, target) nd_hinge_at(ND_HERE, prediction, target)
+ND_API nd_value *nd_hinge_at(nd_place place, nd_value *prediction, nd_value *target);
+
+/* -- metrics ------------------------------------------------------------------------------------------------------ */
+/* Numbers to look at, as further outputs of a function. logits [.., C] and labels [..] as for nd_cross_entropy; any
+ * scores do as logits. A label outside 0 to C-1 is wrong whatever was predicted. Scalars of the logits' dtype. */
+
+/* The part of rows whose first largest score is the label's: mean(argmax(logits) == label). */
+#define nd_categorical_accuracy(logits, labels) nd_categorical_accuracy_at(ND_HERE, logits, labels)
+ND_API nd_value *nd_categorical_accuracy_at(nd_place place, nd_value *logits, nd_value *labels);
+/* The part of rows in which fewer than k scores come before the label's: larger ones, equal ones of a lower index, NaN.
+ * k is 1 to C. */
+#define nd_top_k_accuracy(logits, labels, k) nd_top_k_accuracy_at(ND_HERE, logits, labels, k)
+ND_API nd_value *nd_top_k_accuracy_at(nd_place place, nd_value *logits, nd_value *labels, int64_t k);
+/* mean((logits > 0) == (target > 0.5)), floats of one shape. */
+#define nd_binary_accuracy(logits, target) nd_binary_accuracy_at(ND_HERE, logits, target)
+ND_API nd_value *nd_binary_accuracy_at(nd_place place, nd_value *logits, nd_value *target);
+/* How often label r was predicted as c: i64[C, C], element [r, c]. Labels outside are left out. */
+#define nd_confusion_matrix(logits, labels) nd_confusion_matrix_at(ND_HERE, logits, labels)
+ND_API nd_value *nd_confusion_matrix_at(nd_place place, nd_value *logits, nd_value *labels);
+/* The coefficient of determination 1 - sum(d * d) / sum(e * e), d = target - prediction, e = target - mean(target),
+ * over all elements; floats of one shape. Not finite where all targets are equal. */
+#define nd_r2(prediction, target) nd_r2_at(ND_HERE, prediction, target)
+ND_API nd_value *nd_r2_at(nd_place place, nd_value *prediction, nd_value *target);
+/* exp(nd_cross_entropy(logits, labels)). */
+#define nd_perplexity(logits, labels) nd_perplexity_at(ND_HERE, logits, labels)
+ND_API nd_value *nd_perplexity_at(nd_place place, nd_value *logits, nd_value *labels);
 
 /* -- optimizers --------------------------------------------------------------------------------------------------- */
 /* Each lets `function` assign new values to variables when it ends. `rate` and `momentum` are scalars of the variables'

@@ -293,7 +293,7 @@ START_TEST(errors)
         break;
     case 8:
         nd_sgd_momentum_apply(f, 1, &w, NULL, w, w);
-        want = "sgd: the gradients are NULL";
+        want = "sgd_momentum: the gradients are NULL";
         break;
     case 9:
         nd_sgd(f, NULL, 1, &w, w);

@@ -1,107 +1,251 @@
-/* Optimizers: what a function assigns to variables; include/nadir/nn.h has the formulas. */
-#include "compiler/graph/graph.h"
-#include "nadir/nn.h"
+/* Optimizers: how a rule runs over the variables, and the rules of plain gradient descent. include/nadir/optimizer.h
+ * has the formulas. */
+#include "compiler/nn/optimizer.h"
 
 #include <string.h>
 
-/* The gradients of the loss, in memory of the module; NULL after an error. */
-static nd_value **gradients_of(nd_place place, nd_function *f, nd_value *loss, size_t n, nd_value *const *variables)
-{
-    nd_module *m = f ? f->module : nd_value_module(loss);
-    if (!f || !loss) {
-        nd__fail(m, ND_ERR_ARGUMENT, place, "sgd: the %s is NULL", f ? "loss" : "function");
-        return NULL;
-    }
-    if (m->status != ND_OK)
-        return NULL;
-    nd_value **gradients = nd__arena_alloc(&m->arena, n, sizeof *gradients);
-    if (!gradients) {
-        nd__fail_memory(m);
-        return NULL;
-    }
-    nd_gradients_at(place, loss, NULL, n, variables, gradients);
-    return m->status == ND_OK ? gradients : NULL;
-}
+/* -- what is given ------------------------------------------------------------------------------------------------ */
 
-/* Whether there are n variables of the module, n gradients, and the scalars. */
-static bool given(nd_place place, nd_function *f, size_t n, nd_value *const *variables, nd_value *const *gradients,
-                  const nd_value *rate, const nd_value *momentum)
+bool nd__optimizer_given(nd_place place, const char *what, nd_function *f, size_t n, nd_value *const *variables,
+                         const char *others_name, nd_value *const *others)
 {
     nd_module *m = f ? f->module : n > 0 && variables ? nd_value_module(variables[0]) : NULL;
-    if (!f || (n > 0 && (!variables || !gradients)))
-        nd__fail(m, ND_ERR_ARGUMENT, place, "sgd: the %s NULL",
-                 !f          ? "function is"
-                 : variables ? "gradients are"
-                             : "variables are");
-    else if (!rate || !momentum)
-        nd__fail(m, ND_ERR_ARGUMENT, place, "sgd: the %s is NULL", rate ? "momentum" : "rate");
+    if (!f)
+        nd__fail(m, ND_ERR_ARGUMENT, place, "%s: the function is NULL", what);
+    else if (n > 0 && (!variables || (others_name && !others)))
+        nd__fail(m, ND_ERR_ARGUMENT, place, "%s: the %ss are NULL", what, variables ? others_name : "variable");
     for (size_t i = 0; m && i < n && m->status == ND_OK; i++) {
         const nd_value *w = variables[i];
-        if (!w || !gradients[i])
-            nd__fail(m, ND_ERR_ARGUMENT, place, "sgd: %s %zu is NULL", w ? "gradient" : "variable", i);
+        if (!w || (others && !others[i]))
+            nd__fail(m, ND_ERR_ARGUMENT, place, "%s: %s %zu is NULL", what, w ? others_name : "variable", i);
         else if (w->node->module != m)
-            nd__fail(m, ND_ERR_GRAPH, place, "sgd: variable %zu, %s, belongs to another module, \"%s\"", i,
+            nd__fail(m, ND_ERR_GRAPH, place, "%s: variable %zu, %s, belongs to another module, \"%s\"", what, i,
                      nd__show(m, w), w->node->module->name);
         else if (w->node->op != ND__OP_variable)
-            nd__fail(m, ND_ERR_GRAPH, place, "sgd: value %zu, %s, was made by %s, it is no variable", i, nd__show(m, w),
-                     nd__ops[w->node->op].name);
+            nd__fail(m, ND_ERR_GRAPH, place, "%s: value %zu, %s, was made by %s, it is no variable", what, i,
+                     nd__show(m, w), nd__ops[w->node->op].name);
     }
     return m && m->status == ND_OK;
 }
 
-static nd_value *moved(nd_place place, nd_value *w, nd_value *rate, nd_value *by)
+/* -- what is remembered ------------------------------------------------------------------------------------------- */
+
+nd_value *nd__variable_once(nd_place place, nd_module *m, const char *name, nd_dtype dtype, nd_shape shape,
+                            nd_init init)
 {
-    return nd_sub_at(place, w, nd_mul_at(place, rate, by));
+    if (!name)
+        return nd__fail_memory(m);
+    for (int i = 0; i < m->variable_count; i++) {
+        const nd__variable *v = m->variables[i];
+        if (strcmp(v->name, name) == 0 && v->dtype == dtype && nd__shape_equal(&v->shape, &shape))
+            return v->read;
+    }
+    return nd_variable_at(place, m, name, dtype, shape, init);
+}
+
+static const char *slot_name(const nd_value *w, const char *suffix)
+{
+    const nd__variable *v = nd__get(w->node, ND__A_variable)->variable;
+    return nd__arena_format(&w->node->module->arena, "%s/%s", v->name, suffix);
+}
+
+nd_value *nd__slot(nd_place place, const nd_value *w, const char *suffix)
+{
+    return nd__variable_once(place, w->node->module, slot_name(w, suffix), w->dtype, w->shape, nd_zeros());
+}
+
+nd_value *nd__scalar_slot(nd_place place, const nd_value *w, const char *suffix, double first)
+{
+    return nd__variable_once(place, w->node->module, slot_name(w, suffix), ND_F64, ND_SCALAR, nd_full(first));
+}
+
+nd_value *nd__counter(nd_place place, nd_function *f, const char *suffix)
+{
+    nd_module *m = f->module;
+    const char *name = nd__arena_format(&m->arena, "%s/%s", f->name, suffix);
+    return nd__variable_once(place, m, name, ND_I64, ND_SCALAR, nd_zeros());
+}
+
+nd__update *nd__update_of(nd_function *f, const nd_value *variable)
+{
+    const nd__variable *v = nd__get(variable->node, ND__A_variable)->variable;
+    for (int i = 0; i < f->update_count; i++)
+        if (f->updates[i].variable == v)
+            return &f->updates[i];
+    return NULL;
+}
+
+nd_value *nd_steps_at(nd_place place, nd_function *f)
+{
+    if (!f || f->module->status != ND_OK)
+        return f ? &f->module->poison : NULL;
+    nd_value *steps = nd__counter(place, f, "steps");
+    if (!nd_value_is_poison(steps) && !nd__update_of(f, steps))
+        nd_assign_at(place, f, steps, nd_add_at(place, steps, nd_const_at(place, f->module, 1)));
+    return steps;
+}
+
+/* -- running a rule ----------------------------------------------------------------------------------------------- */
+
+static double setting(double given, double otherwise)
+{
+    return given < 0 ? 0 : given > 0 ? given : otherwise;
+}
+
+nd__optimizer nd__optimizer_of(const nd__optimizer_rule *rule, nd_place place, nd_function *f, nd_value *rate,
+                               const nd_optimizer_options *options)
+{
+    const nd_optimizer_options none = {0}, *given = options ? options : &none, *d = &rule->defaults;
+    return (nd__optimizer){.rule = rule,
+                           .place = place,
+                           .f = f,
+                           .given_rate = rate,
+                           .set = {.beta1 = setting(given->beta1, d->beta1),
+                                   .beta2 = setting(given->beta2, d->beta2),
+                                   .momentum = setting(given->momentum, d->momentum),
+                                   .epsilon = setting(given->epsilon, d->epsilon)},
+                           .dtype = ND_DTYPES};
+}
+
+nd_value *nd__scalar_as(nd_place place, nd_value *scalar, nd_dtype dtype)
+{
+    bool other = scalar && !scalar->weak && scalar->dtype != dtype && nd_dtype_is_float(scalar->dtype);
+    return other && nd_dtype_is_float(dtype) ? nd_cast_at(place, scalar, dtype) : scalar;
+}
+
+/* The scalars for variables of w's dtype. */
+static void prepare(nd__optimizer *o, const nd_value *w)
+{
+    if (o->dtype == w->dtype)
+        return;
+    o->dtype = w->dtype;
+    o->rate = nd__scalar_as(o->place, o->given_rate, w->dtype);
+    o->momentum = o->given_momentum ? nd__scalar_as(o->place, o->given_momentum, w->dtype) : NULL;
+    if (o->rule->prepare)
+        o->rule->prepare(o);
+}
+
+static bool has_rate(const nd__optimizer *o, nd_module *m)
+{
+    if (m && !o->given_rate)
+        nd__fail(m, ND_ERR_ARGUMENT, o->place, "%s: the rate is NULL", o->rule->name);
+    return m && m->status == ND_OK;
+}
+
+void nd__optimize_apply(nd__optimizer *o, size_t n, nd_value *const *variables, nd_value *const *gradients)
+{
+    if (!nd__optimizer_given(o->place, o->rule->name, o->f, n, variables, "gradient", gradients) ||
+        !has_rate(o, o->f->module))
+        return;
+    o->m = o->f->module;
+    for (size_t i = 0; i < n && o->m->status == ND_OK; i++) {
+        prepare(o, variables[i]);
+        o->rule->update(o, variables[i], gradients[i]);
+    }
+}
+
+void nd__optimize(nd__optimizer *o, nd_value *loss, size_t n, nd_value *const *variables)
+{
+    nd_module *m = o->f ? o->f->module : nd_value_module(loss);
+    if (!o->f || !loss)
+        nd__fail(m, ND_ERR_ARGUMENT, o->place, "%s: the %s is NULL", o->rule->name, o->f ? "loss" : "function");
+    if (!m || m->status != ND_OK || !nd__optimizer_given(o->place, o->rule->name, o->f, n, variables, NULL, NULL))
+        return;
+    nd_value **gradients = nd__arena_alloc(&m->arena, n, sizeof *gradients);
+    if (!gradients) {
+        nd__fail_memory(m);
+        return;
+    }
+    nd_gradients_at(o->place, loss, NULL, n, variables, gradients);
+    nd__optimize_apply(o, n, variables, gradients);
+}
+
+nd_value *nd__running_mean(nd_place place, nd_value *mean, double keep, nd_value *x)
+{
+    nd_module *m = mean->node->module;
+    return nd_add_at(place, nd_mul_at(place, nd_const_at(place, m, keep), mean),
+                     nd_mul_at(place, nd_const_at(place, m, 1 - keep), x));
+}
+
+/* -- gradient descent --------------------------------------------------------------------------------------------- */
+
+static void move(nd__optimizer *o, nd_value *w, nd_value *by)
+{
+    nd_assign_at(o->place, o->f, w, nd_sub_at(o->place, w, nd_mul_at(o->place, o->rate, by)));
+}
+
+/* Remembers and gives momentum * v + g. */
+static nd_value *accelerate(nd__optimizer *o, nd_value *w, nd_value *g)
+{
+    nd_value *v = nd__slot(o->place, w, "velocity");
+    nd_value *next = nd_add_at(o->place, nd_mul_at(o->place, o->momentum, v), g);
+    nd_assign_at(o->place, o->f, v, next);
+    return next;
+}
+
+static void update_momentum(nd__optimizer *o, nd_value *w, nd_value *g)
+{
+    move(o, w, accelerate(o, w, g));
+}
+
+static void update_nesterov(nd__optimizer *o, nd_value *w, nd_value *g)
+{
+    nd_value *v = accelerate(o, w, g);
+    move(o, w, nd_add_at(o->place, g, nd_mul_at(o->place, o->momentum, v)));
+}
+
+static const nd__optimizer_rule sgd = {.name = "sgd", .update = move};
+static const nd__optimizer_rule sgd_momentum = {.name = "sgd_momentum", .update = update_momentum};
+static const nd__optimizer_rule sgd_nesterov = {.name = "sgd_nesterov", .update = update_nesterov};
+
+/* A rule with a momentum; without one it has no function to work on, and the module has the error. */
+static nd__optimizer with_momentum(const nd__optimizer_rule *rule, nd_place place, nd_function *f, nd_value *rate,
+                                   nd_value *momentum)
+{
+    nd__optimizer o = nd__optimizer_of(rule, place, f, rate, NULL);
+    o.given_momentum = momentum;
+    if (f && !momentum)
+        nd__fail(f->module, ND_ERR_ARGUMENT, place, "%s: the momentum is NULL", rule->name);
+    return o;
+}
+
+void nd_sgd_at(nd_place place, nd_function *f, nd_value *loss, size_t n, nd_value *const *variables, nd_value *rate)
+{
+    nd__optimizer o = nd__optimizer_of(&sgd, place, f, rate, NULL);
+    nd__optimize(&o, loss, n, variables);
 }
 
 void nd_sgd_apply_at(nd_place place, nd_function *f, size_t n, nd_value *const *variables, nd_value *const *gradients,
                      nd_value *rate)
 {
-    if (!given(place, f, n, variables, gradients, rate, rate))
-        return;
-    for (size_t i = 0; i < n; i++)
-        nd_assign_at(place, f, variables[i], moved(place, variables[i], rate, gradients[i]));
-}
-
-void nd_sgd_at(nd_place place, nd_function *f, nd_value *loss, size_t n, nd_value *const *variables, nd_value *rate)
-{
-    nd_value **gradients = gradients_of(place, f, loss, n, variables);
-    if (gradients)
-        nd_sgd_apply_at(place, f, n, variables, gradients, rate);
-}
-
-/* The variable "NAME/velocity", which another function may share. */
-static nd_value *velocity_of(nd_place place, const nd_value *w)
-{
-    nd_module *m = w->node->module;
-    const char *name = nd__arena_format(&m->arena, "%s/velocity", nd__get(w->node, ND__A_variable)->variable->name);
-    if (!name)
-        return nd__fail_memory(m);
-    for (int i = 0; i < m->variable_count; i++) {
-        const nd__variable *v = m->variables[i];
-        if (strcmp(v->name, name) == 0 && v->dtype == w->dtype && nd__shape_equal(&v->shape, &w->shape))
-            return v->read;
-    }
-    return nd_variable_at(place, m, name, w->dtype, w->shape, nd_zeros());
-}
-
-void nd_sgd_momentum_apply_at(nd_place place, nd_function *f, size_t n, nd_value *const *variables,
-                              nd_value *const *gradients, nd_value *rate, nd_value *momentum)
-{
-    if (!given(place, f, n, variables, gradients, rate, momentum))
-        return;
-    for (size_t i = 0; i < n; i++) {
-        nd_value *v = velocity_of(place, variables[i]);
-        nd_value *next = nd_add_at(place, nd_mul_at(place, momentum, v), gradients[i]);
-        nd_assign_at(place, f, v, next);
-        nd_assign_at(place, f, variables[i], moved(place, variables[i], rate, next));
-    }
+    nd__optimizer o = nd__optimizer_of(&sgd, place, f, rate, NULL);
+    nd__optimize_apply(&o, n, variables, gradients);
 }
 
 void nd_sgd_momentum_at(nd_place place, nd_function *f, nd_value *loss, size_t n, nd_value *const *variables,
                         nd_value *rate, nd_value *momentum)
 {
-    nd_value **gradients = gradients_of(place, f, loss, n, variables);
-    if (gradients)
-        nd_sgd_momentum_apply_at(place, f, n, variables, gradients, rate, momentum);
+    nd__optimizer o = with_momentum(&sgd_momentum, place, f, rate, momentum);
+    nd__optimize(&o, loss, n, variables);
+}
+
+void nd_sgd_momentum_apply_at(nd_place place, nd_function *f, size_t n, nd_value *const *variables,
+                              nd_value *const *gradients, nd_value *rate, nd_value *momentum)
+{
+    nd__optimizer o = with_momentum(&sgd_momentum, place, f, rate, momentum);
+    nd__optimize_apply(&o, n, variables, gradients);
+}
+
+void nd_sgd_nesterov_at(nd_place place, nd_function *f, nd_value *loss, size_t n, nd_value *const *variables,
+                        nd_value *rate, nd_value *momentum)
+{
+    nd__optimizer o = with_momentum(&sgd_nesterov, place, f, rate, momentum);
+    nd__optimize(&o, loss, n, variables);
+}
+
+void nd_sgd_nesterov_apply_at(nd_place place, nd_function *f, size_t n, nd_value *const *variables,
+                              nd_value *const *gradients, nd_value *rate, nd_value *momentum)
+{
+    nd__optimizer o = with_momentum(&sgd_nesterov, place, f, rate, momentum);
+    nd__optimize_apply(&o, n, variables, gradients);
 }

@@ -1,4 +1,4 @@
-/* Composed ops for neural networks: activations, losses, metrics, optimizers.
+/* Composed ops for neural networks: activations, losses, metrics; with it come optimizers (nadir/optimizer.h).
  *
  *     nd_value *h = nd_relu(nd_add(nd_matmul(x, w1), b1));
  *     nd_value *loss = nd_cross_entropy(nd_add(nd_matmul(h, w2), b2), labels);
@@ -12,6 +12,7 @@
 #define NADIR_NN_H
 
 #include "nadir/graph.h"
+#include "nadir/optimizer.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -109,34 +110,6 @@ ND_API nd_value *nd_r2_at(nd_place place, nd_value *prediction, nd_value *target
 /* exp(nd_cross_entropy(logits, labels)). */
 #define nd_perplexity(logits, labels) nd_perplexity_at(ND_HERE, logits, labels)
 ND_API nd_value *nd_perplexity_at(nd_place place, nd_value *logits, nd_value *labels);
-
-/* -- optimizers --------------------------------------------------------------------------------------------------- */
-/* Each lets `function` assign new values to variables when it ends. `rate` and `momentum` are scalars of the variables'
- * dtype: constants, inputs of the function (a schedule on the host) or variables. What gives nothing back puts its
- * error on the module.
- *
- * Each comes in two parts. nd_X differentiates and applies; nd_X_apply takes gradients from anywhere: from inputs,
- * where one function computes gradients, the host sums them over several machines, and another function applies them.
- * The two functions together have the bits of the one. */
-
-/* w := w - rate * g, two roundings, for the gradients g of `loss` (a float of one element) by n variables. Robbins and
- * Monro 1951. */
-#define nd_sgd(function, loss, n, ...) nd_sgd_at(ND_HERE, function, loss, n, __VA_ARGS__)
-ND_API void nd_sgd_at(nd_place place, nd_function *function, nd_value *loss, size_t n, nd_value *const *variables,
-                      nd_value *rate);
-#define nd_sgd_apply(function, n, ...) nd_sgd_apply_at(ND_HERE, function, n, __VA_ARGS__)
-ND_API void nd_sgd_apply_at(nd_place place, nd_function *function, size_t n, nd_value *const *variables,
-                            nd_value *const *gradients, nd_value *rate);
-
-/* v := momentum * v + g; w := w - rate * v (the new v), each operation rounded. v is the variable "NAME/velocity",
- * zeros at first; made at the first call for that variable, shared by all. Polyak 1964, "Some methods of speeding up
- * the convergence of iteration methods"; here the rate is outside v, so that it may change. */
-#define nd_sgd_momentum(function, loss, n, ...) nd_sgd_momentum_at(ND_HERE, function, loss, n, __VA_ARGS__)
-ND_API void nd_sgd_momentum_at(nd_place place, nd_function *function, nd_value *loss, size_t n,
-                               nd_value *const *variables, nd_value *rate, nd_value *momentum);
-#define nd_sgd_momentum_apply(function, n, ...) nd_sgd_momentum_apply_at(ND_HERE, function, n, __VA_ARGS__)
-ND_API void nd_sgd_momentum_apply_at(nd_place place, nd_function *function, size_t n, nd_value *const *variables,
-                                     nd_value *const *gradients, nd_value *rate, nd_value *momentum);
 
 #ifdef __cplusplus
 }

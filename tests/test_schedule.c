@@ -1,104 +1,12 @@
-/* Schedules: whatever is fused, tiled, ordered and placed, for whatever processor, every bit is the interpreter's. The
- * kernels run in the evaluator, which checks every address. */
-#include "bits.h"
-#include "compiler/interp/interp.h"
-#include "compiler/passes/passes.h"
-#include "compiler/schedule/canonical.h"
-#include "compiler/schedule/schedule.h"
+/* Schedules: whatever is fused, tiled, ordered and placed, for whatever processor, every bit is the interpreter's. */
 #include "nadir/nn.h"
-#include "plan_check.h"
-#include "plan_run.h"
 #include "random_graph.h"
 #include "random_op.h"
+#include "schedule_check.h"
 
 #include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static const nd__target targets[] = {
-    {"x86-64-v4", 64, 32, true, 32 << 10, 1 << 20},
-    {"x86-64-v3", 32, 16, true, 32 << 10, 512 << 10},
-    {"x86-64", 16, 16, false, 32 << 10, 256 << 10},
-};
-enum { TARGETS = sizeof targets / sizeof *targets };
-
-static void **allocate(int count, nd_value *const *values)
-{
-    void **memory = calloc((size_t)count + 1, sizeof *memory);
-    for (int i = 0; i < count; i++)
-        memory[i] = calloc((size_t)nd__elements(&values[i]->shape) + 1, 8);
-    return memory;
-}
-
-static void release(int count, void **memory)
-{
-    for (int i = 0; i < count; i++)
-        free(memory[i]);
-    free(memory);
-}
-
-/* One function: interpreted as built, planned after all passes. `lowered` has a function of the same name. */
-static void compare(const char *what, const nd_module *m, const nd_function *f, nd_module *lowered,
-                    const nd__target *target, uint64_t *state)
-{
-    char text[256], message[512];
-    size_t offsets[64];
-    const size_t state_size = nd__state_layout(m, offsets);
-    unsigned char *ours = calloc(1, state_size + 1), *theirs = calloc(1, state_size + 1);
-    void *variables[64], **in = allocate(f->input_count, f->inputs);
-    void **out = allocate(f->output_count, f->outputs), **expected = allocate(f->output_count, f->outputs);
-    for (int i = 0; i < f->input_count; i++)
-        random_fill(f->inputs[i], in[i], random_below(state, 2), state);
-    for (int i = 0; i < m->variable_count; i++) {
-        variables[i] = theirs + offsets[i];
-        random_fill(m->variables[i]->read, variables[i], random_below(state, 2), state);
-    }
-    memcpy(ours, theirs, state_size);
-    ck_assert_int_eq(nd__interpret(f, (const void *const *)in, expected, variables, variables), ND_OK);
-
-    nd__plan *plan = nd__schedule(lowered, nd_module_function(lowered, f->name), target, offsets);
-    ck_assert_msg(plan, "%s, %s: %s", what, target->cpu, nd_module_error(lowered));
-    plan_check(plan, state);
-    const char *wrong = plan_run(plan, ours, (const void *const *)in, out, message, sizeof message);
-    if (wrong)
-        nd__plan_print(plan, true, stderr);
-    ck_assert_msg(!wrong, "%s, %s: %s", what, target->cpu, wrong);
-    for (int i = 0; i < f->output_count; i++) {
-        const nd_value *v = f->outputs[i];
-        snprintf(text, sizeof text, "%s, %s, output %d", what, target->cpu, i);
-        if (bits_difference(v->dtype, nd__elements(&v->shape), expected[i], out[i]) >= 0)
-            nd__plan_print(plan, true, stderr);
-        ck_assert_bits(text, v->dtype, nd__elements(&v->shape), expected[i], out[i]);
-    }
-    for (int i = 0; i < m->variable_count; i++) {
-        const nd_value *v = m->variables[i]->read;
-        snprintf(text, sizeof text, "%s, %s, variable %s", what, target->cpu, m->variables[i]->name);
-        ck_assert_bits(text, v->dtype, nd__elements(&v->shape), theirs + offsets[i], ours + offsets[i]);
-    }
-    nd__plan_destroy(plan);
-    release(f->input_count, in);
-    release(f->output_count, out);
-    release(f->output_count, expected);
-    free(ours);
-    free(theirs);
-}
-
-/* Every entry point of a module, for every processor. */
-static void compare_all(const char *what, nd_module *m, bool passes, uint64_t *state)
-{
-    nd_module *copy = nd__module_copy(m, NULL);
-    if (passes)
-        copy = nd__run_passes(copy, NULL);
-    nd_module *lowered = nd__canonical(copy);
-    nd_module_destroy(copy);
-    ck_assert_msg(nd_module_status(lowered) == ND_OK, "%s: %s", what, nd_module_error(lowered));
-    for (int i = 0; nd__entry_point(m, i); i++)
-        for (int t = 0; t < TARGETS; t++)
-            compare(what, m, nd__entry_point(m, i), lowered, &targets[t], state);
-    nd_module_destroy(lowered);
-}
 
 START_TEST(every_op_on_random_shapes)
 {
@@ -111,7 +19,7 @@ START_TEST(every_op_on_random_shapes)
                 random_op(m, (nd__op)op, (nd_dtype)dtype, &state);
                 snprintf(what, sizeof what, "%s %s seed %" PRIu64, nd__ops[op].name, nd_dtype_name((nd_dtype)dtype),
                          seed);
-                compare_all(what, m, seed % 2, &state);
+                schedule_check(what, m, seed % 2, &state);
                 nd_module_destroy(m);
             }
 }
@@ -124,7 +32,7 @@ START_TEST(random_graphs)
         uint64_t state = seed;
         nd_module *m = random_graph(&state);
         snprintf(what, sizeof what, "graph seed %" PRIu64, seed);
-        compare_all(what, m, seed % 3 > 0, &state);
+        schedule_check(what, m, seed % 3 > 0, &state);
         nd_module_destroy(m);
     }
 }
@@ -142,7 +50,7 @@ static void compare_and_destroy(const char *what, nd_module *m)
 {
     uint64_t state = 7;
     ck_assert_msg(nd_module_status(m) == ND_OK, "%s: %s", what, nd_module_error(m));
-    compare_all(what, m, true, &state);
+    schedule_check(what, m, true, &state);
     nd_module_destroy(m);
 }
 

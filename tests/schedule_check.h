@@ -1,0 +1,12 @@
+/* Schedules against the interpreter: the kernels run in the evaluator, which checks every address. */
+#ifndef TESTS_SCHEDULE_CHECK_H
+#define TESTS_SCHEDULE_CHECK_H
+
+#include "compiler/graph/graph.h"
+
+/* Fails the running Check test unless every entry point of a bound module gives the interpreter's bits when it is
+ * scheduled, for each of three processors, on random elements, special ones among them; and unless the plans are right
+ * (plan_check.h). `passes`: after all passes. */
+void schedule_check(const char *what, nd_module *m, bool passes, uint64_t *state);
+
+#endif

@@ -16,7 +16,8 @@ typedef enum nd__group_kind {
     ND__G_CONTROL, /* apply, cond, scan */
 } nd__group_kind;
 
-/* A value that a kernel reads, and at which index of its domain; `memory`: it only has to lie in memory. */
+/* A value that a kernel reads, and at which index of its domain; `memory`: it only has to lie in memory, and is read at
+ * any points. */
 typedef struct nd__use {
     const nd_value *value;
     nd__index index;

@@ -10,8 +10,9 @@
 #include <string.h>
 
 enum {
-    VIRTUAL_COST = 4, /* operations that computing a value again may take at most */
-    MADE_OF_CONSTANTS = 1000,
+    VIRTUAL_COST = 4,         /* operations that computing a value again may take at most, */
+    CONSTANT_COST = 32,       /* and of one that reads no memory, */
+    MADE_OF_CONSTANTS = 1000, /* which costs so much more, to tell it from the others */
 };
 
 /* users of node i: items[first[i]] up to items[first[i + 1]] */
@@ -108,7 +109,7 @@ static void use_value(nd__block *b, nd__uses *u, const nd_value *v, const nd__in
     const nd__node *n = v->node;
     if (nd__is_view(n))
         use_memory(b, u, v);
-    else if (is_generator(b, n) && !b->in_memory[n->number])
+    else if ((is_generator(b, n) && !b->in_memory[n->number]) || b->virtual_cost[n->number] > MADE_OF_CONSTANTS)
         return;
     else if (b->home[n->number] < 0 && b->virtual_cost[n->number] > 0)
         use_operands(b, u, n, &index);
@@ -324,25 +325,28 @@ static void absorb_producers(nd__block *b, nd__group *g, const nd__node *n, cons
 /* What computing a pointwise node wherever it is used costs; 0: it is worth a place of its own. */
 static int cost_where_used(nd__block *b, const nd__node *n)
 {
-    int cost = 1;
+    const bool costly = nd__ops[n->op].traits & ND__COSTLY || n->op == ND__OP_random_bits;
+    int cost = 1, constant_cost = 1;
     bool constant = n->op != ND__OP_random_bits;
     if (b->in_memory[n->number] || n->op == ND__OP_gather)
         return 0;
     for (int i = 0; i < n->input_count; i++) {
         nd__index index = nd__identity(&n->results[0].shape);
         const nd_value *v = nd__through_views(n->inputs[i], &index);
-        int number = v->node->number;
+        int number = v->node->number, own = b->virtual_cost[number];
         if (is_generator(b, v->node) && !b->in_memory[number])
             continue;
-        constant = constant && b->virtual_cost[number] == MADE_OF_CONSTANTS;
         if (b->home[number] >= 0 || nd__is_view(v->node))
             return 0;
-        if (is_pointwise(v->node))
-            cost += b->virtual_cost[number] == MADE_OF_CONSTANTS ? 0 : b->virtual_cost[number];
+        constant = constant && own > MADE_OF_CONSTANTS;
+        constant_cost += own > MADE_OF_CONSTANTS ? own - MADE_OF_CONSTANTS : 0;
+        cost += own > MADE_OF_CONSTANTS ? 0 : own;
     }
     if (constant)
-        return MADE_OF_CONSTANTS;
-    return (nd__ops[n->op].traits & ND__COSTLY) || n->op == ND__OP_random_bits || cost > VIRTUAL_COST ? 0 : cost;
+        return constant_cost > CONSTANT_COST || (costly && nd__elements(&n->results[0].shape) > 1)
+                   ? 0
+                   : MADE_OF_CONSTANTS + constant_cost;
+    return costly || cost > VIRTUAL_COST ? 0 : cost;
 }
 
 static void group_pointwise(nd__block *b, const nd__node *n)
@@ -386,6 +390,8 @@ static void group_reduction(nd__block *b, const nd__node *n, const use_lists *us
     else
         absorb_producers(b, g, n, &u, users);
     connect(b, g, &u);
+    for (int i = 0; i < g->uses.count && !rows; i++) /* read all along the reduced axis, at no point of the domain */
+        g->uses.items[i].memory = true;
 }
 
 static void group_anchor(nd__block *b, const nd__node *n, nd__group_kind kind, const use_lists *users)

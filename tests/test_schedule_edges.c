@@ -1,0 +1,83 @@
+/* Schedules where they could go wrong: what is overwritten while it is read, shapes at the edges of tiles, passes and
+ * blocks, long chains, wide fans. */
+#include "nadir/nn.h"
+#include "random_op.h"
+#include "schedule_check.h"
+
+#include <check.h>
+#include <stdio.h>
+
+static void check_and_destroy(const char *what, nd_module *m)
+{
+    uint64_t state = 11;
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s: %s", what, nd_module_error(m));
+    schedule_check(what, m, true, &state);
+    schedule_check(what, m, false, &state);
+    nd_module_destroy(m);
+}
+
+/* -- what is overwritten while it is read ------------------------------------------------------------------------- */
+
+/* v[j] := sum over i of x[i, j] v[i]: the column j of the sum lies where another column's factor is read. */
+START_TEST(a_sum_of_columns_over_itself)
+{
+    static const int64_t sizes[] = {2, 17, 64, 65, 100, 130};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t n = sizes[i];
+        nd_module *m = nd_module_create("columns");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(n, n)),
+                 *v = nd_variable(m, "v", ND_F32, ND_SHAPE(n), nd_zeros());
+        nd_value *factor = nd_reshape(v, ND_SHAPE(n, 1));
+        nd_function *f = nd_function(m, "f", ND_VALUES(x), ND_VALUES());
+        nd_assign(f, v, nd_sum(nd_mul(x, factor), ND_AXES(0), false));
+        nd_function *g = nd_function(m, "g", ND_VALUES(x), ND_VALUES());
+        nd_assign(g, v, nd_add(v, nd_sum(nd_mul(nd_exp(x), factor), ND_AXES(0), false)));
+        nd_function *h = nd_function(m, "h", ND_VALUES(x), ND_VALUES());
+        nd_assign(h, v, nd_reduce_max(nd_broadcast(factor, ND_SHAPE(n, n)), ND_AXES(0), false));
+        check_and_destroy("a sum of columns over itself", m);
+    }
+}
+END_TEST
+
+/* -- long chains, wide fans --------------------------------------------------------------------------------------- */
+
+/* What is made of generators is computed wherever it is used: that must not be tried again for each of its uses. */
+START_TEST(powers_of_a_generator)
+{
+    nd_module *m = nd_module_create("powers");
+    nd_value *x = nd_iota(m, ND_I32, ND_SHAPE(3, 5), 1), *y = nd_input(m, "y", ND_I32, ND_SHAPE(3, 5));
+    for (int i = 0; i < 60; i++)
+        x = nd_add(nd_mul(x, x), x);
+    nd_function(m, "f", ND_VALUES(y), ND_VALUES(nd_add(x, y), nd_sum(nd_sub(y, x), ND_AXES(0), false)));
+    check_and_destroy("powers of a generator", m);
+}
+END_TEST
+
+START_TEST(thousands_of_nodes)
+{
+    nd_module *m = nd_module_create("thousands");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(3, 5)), *y = x, *z = x;
+    for (int i = 0; i < 3000; i++)
+        y = i % 3 ? nd_mul(y, nd_const(m, 0.75)) : nd_add(y, x);
+    for (int i = 0; i < 1000; i++)
+        z = i % 10 ? nd_sub(x, nd_tanh(z)) : nd_transpose(nd_transpose(z, ND_ALL_AXES), ND_ALL_AXES);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(y, z));
+    check_and_destroy("thousands of nodes", m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("schedule_edges");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 300);
+    tcase_add_test(all, a_sum_of_columns_over_itself);
+    tcase_add_test(all, powers_of_a_generator);
+    tcase_add_test(all, thousands_of_nodes);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}

@@ -95,8 +95,8 @@ static inline nd_shape nd_shape_of(size_t n, const int64_t *dims)
 
 /* -- places ------------------------------------------------------------------------------------------------------- */
 
-/* Where a caller stands, as text: "train.c:41". A string that lives at least as long as the module; macros pass the literal
- * ND_HERE, other languages pass their own. NULL: unknown. */
+/* Where a caller stands, as text: "train.c:41". Modules copy it. Macros pass the literal ND_HERE, other languages pass
+ * their own. NULL: unknown. */
 typedef const char *nd_place;
 #define ND__TEXT2(x) #x
 #define ND__TEXT(x) ND__TEXT2(x)

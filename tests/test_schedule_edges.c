@@ -39,6 +39,37 @@ START_TEST(a_sum_of_columns_over_itself)
 }
 END_TEST
 
+/* x and x backwards, of what is worth computing once. */
+START_TEST(an_update_by_its_mirror)
+{
+    nd_module *m = nd_module_create("mirror");
+    nd_value *v = nd_variable(m, "v", ND_F32, ND_SHAPE(100), nd_zeros()), *x = nd_exp(v);
+    nd_function *f = nd_function(m, "f", ND_VALUES(), ND_VALUES());
+    nd_assign(f, v, nd_add(x, nd_at(x, "::-1")));
+    check_and_destroy("an update by its mirror", m);
+}
+END_TEST
+
+/* The sum over x is an output through a view only. */
+START_TEST(a_view_is_all_that_shows_it)
+{
+    nd_module *m = nd_module_create("shown");
+    nd_value *x = nd_input(m, "x", ND_F64, ND_SHAPE(3, 16)), *y = nd_sqrt(x);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_sum(y, ND_AXES(0), false), nd_at(y, "::-1")));
+    check_and_destroy("a view is all that shows it", m);
+}
+END_TEST
+
+/* The table of a gather is what its indices are made of. */
+START_TEST(a_table_of_indices)
+{
+    nd_module *m = nd_module_create("table");
+    nd_value *x = nd_input(m, "index", ND_F32, ND_SHAPE(7)), *rows = nd_cast(nd_exp(x), ND_I32);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_gather(rows, rows)));
+    check_and_destroy("a table of indices", m);
+}
+END_TEST
+
 /* -- long chains, wide fans --------------------------------------------------------------------------------------- */
 
 /* What is made of generators is computed wherever it is used: that must not be tried again for each of its uses. */
@@ -72,6 +103,9 @@ int main(void)
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 300);
     tcase_add_test(all, a_sum_of_columns_over_itself);
+    tcase_add_test(all, an_update_by_its_mirror);
+    tcase_add_test(all, a_view_is_all_that_shows_it);
+    tcase_add_test(all, a_table_of_indices);
     tcase_add_test(all, powers_of_a_generator);
     tcase_add_test(all, thousands_of_nodes);
     suite_add_tcase(suite, all);

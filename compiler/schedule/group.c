@@ -15,7 +15,7 @@ enum {
     MADE_OF_CONSTANTS = 1000, /* which costs so much more, to tell it from the others */
 };
 
-/* users of node i: items[first[i]] up to items[first[i + 1]] */
+/* users of node i: items[first[i]] up to items[first[i + 1]]; -1: a sink that shows it through views */
 typedef struct use_lists {
     int *first, *items;
 } use_lists;
@@ -287,6 +287,15 @@ static bool read_between(nd__block *b, const nd__group *g, const nd__uses *u, co
     return false;
 }
 
+/* Whether the uses read what a group computes nowhere but at the point. */
+static bool reads_at_point(nd__block *b, const nd__uses *u, const nd__group *from)
+{
+    for (int i = 0; i < u->count; i++)
+        if (home_of(b, u->items[i].value->node) == from && !nd__aligned(&u->items[i]))
+            return false;
+    return true;
+}
+
 /* Makes the other maps over g's domain from which the uses come parts of g. */
 static void merge_maps(nd__block *b, nd__group *g, const nd__uses *u)
 {
@@ -294,7 +303,7 @@ static void merge_maps(nd__block *b, nd__group *g, const nd__uses *u)
         nd__group *from = home_of(b, u->items[i].value->node);
         nd_shape domain = nd_shape_of((size_t)g->rank, g->size);
         if (from && from != g && from->kind == ND__G_MAP && !from->copy && shape_is(&domain, from->rank, from->size) &&
-            nd__aligned(&u->items[i]) && !read_between(b, g, u, from) && !lies_between(b, g, from) &&
+            reads_at_point(b, u, from) && !read_between(b, g, u, from) && !lies_between(b, g, from) &&
             !lies_between(b, from, g))
             merge(b, g, from);
     }
@@ -312,7 +321,8 @@ static void absorb_producers(nd__block *b, nd__group *g, const nd__node *n, cons
             int member = from->members[k];
             only = !b->in_memory[member];
             for (int j = users->first[member]; only && j < users->first[member + 1]; j++)
-                only = users->items[j] == n->number || home_of(b, b->m->nodes[users->items[j]]) == from;
+                only = users->items[j] == n->number ||
+                       (users->items[j] >= 0 && home_of(b, b->m->nodes[users->items[j]]) == from);
         }
         if (only)
             merge(b, g, from);
@@ -481,38 +491,50 @@ static void mark_memory(nd__block *b)
     }
 }
 
-/* For each node, the nodes that use its results through any views. */
+static const nd_value *past_views(const nd_value *v)
+{
+    while (nd__is_view(v->node))
+        v = v->node->inputs[0];
+    return v;
+}
+
+static void count_user(use_lists *users, const nd_value *v, int user)
+{
+    (void)user;
+    users->first[v->node->number + 2]++;
+}
+
+static void list_user(use_lists *users, const nd_value *v, int user)
+{
+    users->items[users->first[v->node->number + 1]++] = user;
+}
+
+/* Calls `note` for every use of a result through any views. */
+static void each_use(const nd__block *b, use_lists *users, void (*note)(use_lists *, const nd_value *, int))
+{
+    for (int i = 0; i < b->m->node_count; i++) {
+        const nd__node *n = b->m->nodes[i];
+        for (int k = 0; k < n->input_count && b->need[i] && !nd__is_view(n); k++)
+            note(users, past_views(n->inputs[k]), i);
+    }
+    for (int i = 0; i < b->sink_count; i++)
+        if (nd__is_view(b->sinks[i].value->node))
+            note(users, past_views(b->sinks[i].value), -1);
+}
+
 static bool find_users(nd__block *b, use_lists *users)
 {
-    int n = b->m->node_count, total = 0;
+    const int n = b->m->node_count;
     users->first = nd__arena_alloc(b->arena, (size_t)n + 2, sizeof *users->first);
     if (!users->first)
         return nd__block_failed(b);
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < n; i++) {
-            const nd__node *node = b->m->nodes[i];
-            if (!b->need[i] || nd__is_view(node))
-                continue;
-            for (int k = 0; k < node->input_count; k++) {
-                const nd__node *used = node->inputs[k]->node;
-                while (nd__is_view(used))
-                    used = used->inputs[0]->node;
-                if (round == 0) {
-                    users->first[used->number + 2]++;
-                    total++;
-                } else {
-                    users->items[users->first[used->number + 1]++] = i;
-                }
-            }
-        }
-        if (round == 0) {
-            for (int i = 2; i <= n + 1; i++)
-                users->first[i] += users->first[i - 1];
-            users->items = nd__arena_alloc(b->arena, (size_t)total, sizeof *users->items);
-            if (!users->items)
-                return nd__block_failed(b);
-        }
-    }
+    each_use(b, users, count_user);
+    for (int i = 2; i <= n + 1; i++)
+        users->first[i] += users->first[i - 1];
+    users->items = nd__arena_alloc(b->arena, (size_t)users->first[n + 1], sizeof *users->items);
+    if (!users->items)
+        return nd__block_failed(b);
+    each_use(b, users, list_user);
     return true;
 }
 

@@ -8,12 +8,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { POOL = 64, CANDIDATES = 8 };
 
 typedef struct maker {
     nd_module *m;
     uint64_t *state;
+    int64_t rows, columns; /* of most shapes */
+    int64_t most;          /* elements that a value has at most */
     int count, bodies;
     nd_value *pool[POOL];
 } maker;
@@ -66,9 +69,9 @@ static nd_value *constant(maker *k)
     case 0:
         return nd_filled(k->m, dtype, any(k)->shape, value);
     case 1:
-        return nd_broadcast(v, ND_SHAPE(2, 3));
+        return nd_broadcast(v, ND_SHAPE(k->rows, k->columns));
     case 2:
-        return is_number(v) ? nd_iota(k->m, dtype, ND_SHAPE(2, 3), (int)below(k, 2)) : v;
+        return is_number(v) ? nd_iota(k->m, dtype, ND_SHAPE(k->rows, k->columns), (int)below(k, 2)) : v;
     default:
         return v;
     }
@@ -198,6 +201,23 @@ static nd_value *product(maker *k)
     return elementwise(k);
 }
 
+/* Rows of a table by their numbers, or rows added up by them: an index of i32, often outside, often twice the same. */
+static nd_value *by_index(maker *k)
+{
+    nd_value *x = any_of(k, below(k, 4) ? ND_F32 : ND_I32), *index = any_of(k, ND_I32);
+    if (below(k, 2) && x->shape.rank > 0)
+        return nd_gather(x, index);
+    nd_shape updates = index->shape;
+    for (int i = 0; i < x->shape.rank && updates.rank < 4; i++)
+        updates.dims[updates.rank++] = x->shape.dims[i];
+    nd_shape tail = updates;
+    tail.rank = updates.rank - index->shape.rank;
+    memcpy(tail.dims, updates.dims + index->shape.rank, (size_t)tail.rank * sizeof *tail.dims);
+    if (is_number(x) && nd__shape_equal(&tail, &x->shape) && nd__elements(&updates) <= k->most)
+        return nd_scatter_add(nd_broadcast(x, updates), index, 1 + below(k, k->rows + 2));
+    return index;
+}
+
 static nd_value *control(maker *k)
 {
     char name[32];
@@ -230,42 +250,67 @@ static nd_value *control(maker *k)
     }
 }
 
+/* variable := some value of the pool that fits; what is given where none does. */
+static void assign(maker *k, nd_function *f, nd_value *variable, nd_value *otherwise)
+{
+    nd_value *chosen = otherwise;
+    for (int tries = 0; tries < 6; tries++) {
+        nd_value *v = any(k);
+        if (v->dtype == variable->dtype && nd__shape_equal(&v->shape, &variable->shape))
+            chosen = v;
+    }
+    nd_assign(f, variable, chosen);
+}
+
 nd_module *random_graph(uint64_t *state)
+{
+    return random_graph_of(2, 3, state);
+}
+
+nd_module *random_graph_of(int64_t rows, int64_t columns, uint64_t *state)
 {
     nd_module *m = nd_module_create("random");
     if (!m)
         return NULL;
-    maker k = {.m = m, .state = state};
-    nd_value *v = nd_variable(m, "v", ND_F32, ND_SHAPE(2, 3), nd_random_normal(0, 1)),
-             *w = nd_variable(m, "w", ND_F32, ND_SHAPE(3, 2), nd_uninitialised());
+    const int64_t r = rows, c = columns;
+    maker k = {.m = m, .state = state, .rows = r, .columns = c, .most = 200 + 4 * (r > c ? r : c) * (r > c ? r : c)};
+    nd_value *v = nd_variable(m, "v", ND_F32, ND_SHAPE(r, c), nd_random_normal(0, 1)),
+             *w = nd_variable(m, "w", ND_F32, ND_SHAPE(c, r), nd_uninitialised()),
+             *bias = nd_variable(m, "bias", ND_F32, ND_SHAPE(c), nd_zeros());
     nd_value *inputs[] = {
-        nd_input(m, "a", ND_F32, ND_SHAPE(2, 3)),    nd_input(m, "b", ND_F32, ND_SHAPE(3)),
-        nd_input(m, "c", ND_F32, ND_SCALAR),         nd_input(m, "d", ND_F32, ND_SHAPE(2, 1, 3)),
-        nd_input(m, "e", ND_I32, ND_SHAPE(2, 3)),    nd_input(m, "h", ND_BOOL, ND_SHAPE(2, 3)),
-        nd_input(m, "u", ND_U8, ND_SHAPE(3)),        nd_input(m, "s", ND_F32, ND_SHAPE(3, 3)),
-        nd_input(m, "z", ND_F32, ND_SHAPE(3, 0, 2)),
+        nd_input(m, "a", ND_F32, ND_SHAPE(r, c)),     nd_input(m, "b", ND_F32, ND_SHAPE(c)),
+        nd_input(m, "c", ND_F32, ND_SCALAR),          nd_input(m, "d", ND_F32, ND_SHAPE(r, 1, c)),
+        nd_input(m, "index", ND_I32, ND_SHAPE(r, c)), nd_input(m, "h", ND_BOOL, ND_SHAPE(r, c)),
+        nd_input(m, "u", ND_U8, ND_SHAPE(c)),         nd_input(m, "s", ND_F32, ND_SHAPE(c, c)),
+        nd_input(m, "l", ND_I64, ND_SHAPE(r, 1)),     nd_input(m, "g", ND_F64, ND_SHAPE(r, c)),
+        nd_input(m, "z", ND_F32, ND_SHAPE(c, 0, r)),
     };
     enum { INPUTS = sizeof inputs / sizeof *inputs };
     for (int i = 0; i < INPUTS - (below(&k, 4) != 0); i++)
         keep(&k, inputs[i]);
     keep(&k, v);
     keep(&k, w);
+    keep(&k, bias);
     const int first = k.count, steps = 5 + (int)below(&k, 26);
     for (int i = 0; i < steps && m->status == ND_OK; i++) {
         static nd_value *(*const makers[])(maker *) = {constant, elementwise, elementwise, elementwise, elementwise,
                                                        view,     view,        view,        reduction,   product};
-        nd_value *made = below(&k, 12) == 0 ? control(&k) : makers[below(&k, 10)](&k);
-        if (m->status == ND_OK && made->shape.rank < 5 && nd__elements(&made->shape) < 200)
+        const int64_t rare = below(&k, 24);
+        nd_value *made = rare < 2 ? control(&k) : rare < 4 ? by_index(&k) : makers[below(&k, 10)](&k);
+        if (m->status == ND_OK && made->shape.rank < 5 && nd__elements(&made->shape) <= k.most)
             keep(&k, made);
     }
     nd_value *outputs[CANDIDATES];
     int count = 0;
     for (int i = k.count - 1; i >= first && count < CANDIDATES; i -= 1 + (int)below(&k, 2))
-        outputs[count++] = k.pool[i];
+        outputs[count++] = k.pool[below(&k, 12) ? i : below(&k, k.count)]; /* also a leaf, also one twice */
     nd_function *f = nd_function(m, "f", ((nd_values){INPUTS, inputs}), ((nd_values){(size_t)count, outputs}));
     nd_assign(f, v, nd_sub(nd_mul(v, nd_const(m, 1)), nd_transpose(w, ND_ALL_AXES)));
-    nd_assign(f, w, nd_reshape(v, ND_SHAPE(3, 2)));
-    nd_function(m, "g", ((nd_values){INPUTS, inputs}), ((nd_values){(size_t)(count / 2), outputs}));
+    nd_assign(f, w, nd_reshape(v, ND_SHAPE(c, r)));
+    nd_function *g = nd_function(m, "g", ((nd_values){INPUTS, inputs}), ((nd_values){(size_t)(count / 2), outputs}));
+    assign(&k, g, v, v);
+    assign(&k, g, w, nd_transpose(v, ND_ALL_AXES));
+    assign(&k, g, bias, nd_add(bias, nd_sum(v, ND_AXES(0), false)));
     return m;
 }
 

@@ -7,8 +7,10 @@
 
 /* A module without named dimensions: two functions, "f" and "g", over a pool of 5 to 30 random nodes of few shapes and
  * dtypes, so that neighbours have something to do with each other: constants with special values, views of views,
- * elementwise chains, reductions, products, branches and loops. "f" updates two variables. NULL when memory ran out; it
- * must not have failed. */
+ * elementwise chains, reductions, products, rows by index, branches and loops. They update variables, "g" by anything
+ * that fits. Most shapes are of that many rows and columns. NULL when memory ran out; it must not have failed. */
+nd_module *random_graph_of(int64_t rows, int64_t columns, uint64_t *state);
+/* Of 2 rows and 3 columns. */
 nd_module *random_graph(uint64_t *state);
 
 /* Interprets every entry point of `before` and the one of the same name of `after` on the same random elements, special

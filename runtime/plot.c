@@ -1,4 +1,4 @@
-/* Line plots in SVG. All numbers are written by ourselves, so that the bytes depend neither on the locale nor on the
+/* Plots in SVG. All numbers are written by ourselves, so that the bytes depend neither on the locale nor on the
  * machine. */
 #include "nadir/plot.h"
 
@@ -208,7 +208,7 @@ static int64_t count_crossings(const picture *p, const box *b)
             bool there = place(p, s, i, &x, &y);
             if (there)
                 crossings += joined ? enters(b, last_x, last_y, x, y) : enters(b, x, y, x, y);
-            joined = there;
+            joined = there && !s->scattered;
             last_x = x;
             last_y = y;
         }
@@ -455,6 +455,15 @@ static void add_points(picture *p, const nd_series *s, int marks)
     add_column(&p->svg, &c, &joined, true, marks);
 }
 
+/* Points without an order: none stands for another. */
+static void scatter(picture *p, const nd_series *s, int marks)
+{
+    double x, y;
+    for (int64_t i = 0; i < s->count; i++)
+        if (place(p, s, i, &x, &y))
+            add_mark(&p->svg, marks, x, y);
+}
+
 /* The beginning of a line in the look of series `number`. */
 static void begin_stroke(nd__text *svg, int number, const nd_series *s, bool thin)
 {
@@ -469,12 +478,19 @@ static void draw_series(picture *p)
     nd__text_add(&p->svg, "<g stroke-linejoin=\"round\" stroke-linecap=\"round\">\n");
     for (int k = 0; k < p->plot->series_count; k++) {
         const nd_series *s = &p->plot->series[k];
-        begin_stroke(&p->svg, k, s, s->count > p->width); /* noise is a smear otherwise */
-        add_points(p, s, -1);
-        nd__text_add(&p->svg, "\"/>\n");
-        if (s->points) {
-            nd__text_add(&p->svg, "<g fill=\"%s\">\n", colours[k % COLOURS]);
-            add_points(p, s, k);
+        if (!s->scattered) {
+            begin_stroke(&p->svg, k, s, s->count > p->width); /* noise is a smear otherwise */
+            add_points(p, s, -1);
+            nd__text_add(&p->svg, "\"/>\n");
+        }
+        if (s->points || s->scattered) {
+            /* Where many points lie on each other, they shine through. */
+            nd__text_add(&p->svg, "<g fill=\"%s\"%s>\n", colours[k % COLOURS],
+                         s->scattered ? " fill-opacity=\"0.7\"" : "");
+            if (s->scattered)
+                scatter(p, s, k);
+            else
+                add_points(p, s, k);
             nd__text_add(&p->svg, "</g>\n");
         }
     }
@@ -498,13 +514,15 @@ static void draw_legend(picture *p)
         const nd_series *s = &p->plot->series[k];
         if (!is_named(s))
             continue;
-        begin_stroke(svg, k, s, false);
-        nd__text_add(svg, "M");
-        add_number(svg, b->left + GAP);
-        nd__text_add(svg, " ");
-        add_number(svg, y);
-        nd__text_add(svg, "h%d\"/>\n", SAMPLE);
-        if (s->points) {
+        if (!s->scattered) {
+            begin_stroke(svg, k, s, false);
+            nd__text_add(svg, "M");
+            add_number(svg, b->left + GAP);
+            nd__text_add(svg, " ");
+            add_number(svg, y);
+            nd__text_add(svg, "h%d\"/>\n", SAMPLE);
+        }
+        if (s->points || s->scattered) {
             nd__text_add(svg, "<g fill=\"%s\">", colours[k % COLOURS]);
             add_mark(svg, k, b->left + GAP + SAMPLE / 2.0, y);
             nd__text_add(svg, "</g>\n");

@@ -140,6 +140,23 @@ START_TEST(draws_what_it_is_given)
 }
 END_TEST
 
+/* Scattered points are all there, also where they share a column of pixels, and no line is. */
+START_TEST(scatters)
+{
+    double x[100], y[100];
+    for (int i = 0; i < 100; i++) {
+        x[i] = i % 10;
+        y[i] = i / 10;
+    }
+    const nd_series series[] = {{"class 0", 100, x, y, .scattered = true}, {"class 1", 2, x, y, .scattered = true}};
+    char *text = plot(&(nd_plot){.series = series, .series_count = 2});
+    ck_assert_int_eq(count(text, "<circle"), 100 + 1); /* and one in the legend */
+    ck_assert_int_eq(count(text, "<path"), 2 + 1);     /* squares; no line */
+    ck_assert_int_eq(count(text, "stroke-width"), 0);
+    free(text);
+}
+END_TEST
+
 /* The whole of a small file: a change of looks is made on purpose. */
 START_TEST(bytes)
 {
@@ -301,6 +318,7 @@ int main(void)
     TCase *t = tcase_create("plot");
     tcase_add_loop_test(t, ticks, 0, sizeof axes / sizeof *axes);
     tcase_add_test(t, draws_what_it_is_given);
+    tcase_add_test(t, scatters);
     tcase_add_test(t, bytes);
     tcase_add_test(t, escapes);
     tcase_add_test(t, leaves_gaps);

@@ -1,4 +1,4 @@
-/* Line plots, as SVG files.
+/* Line plots and scatter plots, as SVG files.
  *
  *     nd_series series[] = {{"predicted", n, NULL, x}, {"true", 2, ends, four, .dashed = true}};
  *     nd_plot plot = {.x_title = "iteration", .y_title = "x value", .series = series, .series_count = 2};
@@ -22,6 +22,7 @@ typedef struct nd_series {
     const double *y; /* points where x or y is not finite are left out, and the line with them */
     bool dashed;     /* for what is given rather than measured */
     bool points;     /* marks the points */
+    bool scattered;  /* the marks alone: points that no line joins */
 } nd_series;
 
 typedef struct nd_plot {

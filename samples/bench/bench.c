@@ -1,56 +1,95 @@
-/* What Nadir's code costs, in one run on this machine, on one thread: products beside OpenBLAS, training steps beside
- * the interpreter, a call. */
+/* What Nadir's code costs, in one run on this machine, on one thread: the workloads of peers/workloads.md, compiled
+ * beside interpreted, and what a call costs.
+ *
+ *     bench [--data FOLDER] [--seconds S] [--peers VENVS] [WORKLOAD ...]
+ *     bench [--data FOLDER] --save FILE WORKLOAD
+ *     bench --products
+ *
+ * FOLDER has mnist/ (four IDX files, gzip or not) and text/tinyshakespeare.txt; what needs them is left out without it.
+ * Each measurement takes S seconds (0.5). --peers runs the same in the libraries that peers/setup.sh has put into
+ * VENVS;
+ * --save writes the graph of a workload as text instead, for nadir plan and nadir bench --kernels; --products measures
+ * matrix products, beside OpenBLAS. */
 #include "bench.h"
-#include "nadir/program.h"
+#include "nadir/text.h"
 
-#include <stdio.h>
-#include <time.h>
+#include <stdlib.h>
+#include <string.h>
 
-static double now(void)
+static int usage(void)
 {
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    fprintf(stderr, "bench [--data FOLDER] [--seconds S] [--peers VENVS] [WORKLOAD ...]\n"
+                    "bench [--data FOLDER] --save FILE WORKLOAD\n"
+                    "bench --products\n"
+                    "workloads:");
+    for (int i = 0; i < workload_count; i++)
+        fprintf(stderr, " %s", workloads[i].name);
+    fputc('\n', stderr);
+    return 2;
 }
 
-double bench_seconds(void (*work)(void *self), void *self)
+static const workload *find_workload(const char *name)
 {
-    double best = 1e300, spent = 0;
-    long times = 1;
-    for (int round = 0; round < 5 || spent < 0.3;) {
-        const double start = now();
-        for (long i = 0; i < times; i++)
-            work(self);
-        const double seconds = now() - start;
-        if (seconds < 1e-3) {
-            times *= 2;
+    for (int i = 0; i < workload_count; i++)
+        if (strcmp(workloads[i].name, name) == 0)
+            return &workloads[i];
+    return NULL;
+}
+
+static int save_workload(const workload *w, const options *o, const char *path)
+{
+    model m = {.module = nd_module_create("bench"), .data = o->data, .random = 1};
+    FILE *out = fopen(path, "w");
+    w->build(&m);
+    bool good = out && nd_module_print(m.module, out) == ND_OK;
+    good = out && fclose(out) == 0 && good;
+    if (!good)
+        fprintf(stderr, "%s: %s\n", path, m.error[0] ? m.error : nd_module_error(m.module));
+    model_release(&m);
+    return !good;
+}
+
+int main(int argc, char **argv)
+{
+    options o = {.seconds = 0.5};
+    const char *save = NULL;
+    bool products = false, good = true;
+    int first = 1;
+    for (; first < argc && argv[first][0] == '-'; first++) {
+        const char *name = argv[first], *value = first + 1 < argc ? argv[first + 1] : NULL;
+        if (strcmp(name, "--products") == 0) {
+            products = true;
             continue;
         }
-        best = seconds / (double)times < best ? seconds / (double)times : best;
-        spent += seconds;
-        round++;
+        if (!value)
+            return usage();
+        if (strcmp(name, "--data") == 0)
+            o.data = value;
+        else if (strcmp(name, "--peers") == 0)
+            o.peers = value;
+        else if (strcmp(name, "--save") == 0)
+            save = value;
+        else if (strcmp(name, "--seconds") == 0)
+            o.seconds = strtod(value, NULL);
+        else
+            return usage();
+        first++;
     }
-    return best;
-}
+    for (int i = first; i < argc; i++)
+        if (!find_workload(argv[i]))
+            return usage();
 
-void bench_run(void *call)
-{
-    nd_run(call);
-}
-
-int main(void)
-{
-    const bool blas = blas_find();
-    printf("products m x n x k in f32; %s\n", blas ? "OpenBLAS in the same process" : "OpenBLAS is not installed");
-    measure_product(32, 128, 784, false, false, blas);
-    measure_product(256, 256, 256, false, false, blas);
-    measure_product(512, 512, 512, false, false, blas);
-    measure_product(128, 784, 32, true, false, blas);
-    measure_product(32, 784, 128, false, true, blas);
-    printf("\ntraining steps\n");
-    measure_step(64, 128, 10);
-    measure_step(784, 128, 10);
-    putchar('\n');
-    measure_call();
-    return 0;
+    if (products) {
+        measure_products(&o);
+        return 0;
+    }
+    if (save)
+        return argc == first + 1 ? save_workload(find_workload(argv[first]), &o, save) : usage();
+    print_heading();
+    for (int i = first; i < argc; i++)
+        good = measure_workload(find_workload(argv[i]), &o) && good;
+    for (int i = 0; first == argc && i < workload_count; i++)
+        good = measure_workload(&workloads[i], &o) && good;
+    measure_empty(&o);
+    return !good;
 }

@@ -1,32 +1,112 @@
-/* What samples/bench measures with. One thread. */
+/* What samples/bench measures with, and the workloads (peers/workloads.md) that it measures. One thread. */
 #ifndef SAMPLES_BENCH_H
 #define SAMPLES_BENCH_H
 
+#include "nadir/compile.h"
+#include "nadir/graph.h"
+
 #include <stdbool.h>
+#include <stdio.h>
 
-/* Seconds that one work(self) takes: the best round of 0.3 seconds' worth, five at least, of a millisecond or more.
- * Short rounds, so that some are left alone by whatever else the machine does. */
-double bench_seconds(void (*work)(void *self), void *self);
-/* nd_run(call), as such work. */
-void bench_run(void *call);
+/* -- time --------------------------------------------------------------------------------------------------------- */
 
-/* GFLOP/s of independent fused multiply-adds in the widest vectors of this processor, measured; 0: not known here. */
-double peak_gflops(void);
+enum { MOST_SAMPLES = 8192 };
 
-/* A product c[m,n] = a b of row-major matrices, a[m,k] or, transposed, [k,m], b[k,n] or [n,k]. */
-typedef struct product {
-    int m, n, k;
-    bool ta, tb;
-    float *a, *b, *c;
-} product;
+/* Samples of one work in seconds, each of it once. */
+typedef struct timing {
+    double samples[MOST_SAMPLES];
+    int count;
+} timing;
 
-/* Finds OpenBLAS, if it is installed, and keeps it to one thread. */
-bool blas_find(void);
-void blas_product(void *product);
+/* The monotonic clock. */
+double seconds_now(void);
+/* Adds samples for about that many seconds, `least` at any rate: of one work(self) each, or, where it is short, of
+ * groups of 200 us. */
+void timing_add(timing *t, double seconds, int least, void (*work)(void *self), void *self);
+/* The sample that this part of them does not exceed: 0.5 is the median. 0 without samples. */
+double timing_quantile(timing *t, double part);
 
-/* Measure and print. */
-void measure_product(int m, int n, int k, bool ta, bool tb, bool blas);
-void measure_step(int inputs, int hidden, int classes);
-void measure_call(void);
+/* -- what the machine can do, measured ---------------------------------------------------------------------------- */
+
+/* Floating-point operations in a second of independent fused multiply-adds in the widest vectors; 0: not known here. */
+double limit_flops(void);
+/* Seconds that it takes to read and to write that many bytes, again and again, in one go each; 0: not known here. */
+double limit_memory(double read, double written);
+
+/* -- workloads ---------------------------------------------------------------------------------------------------- */
+
+enum { MOST_INPUTS = 4, MOST_BATCHES = 150, MOST_PARAMETERS = 64 };
+
+/* A workload while it is built: the function "step" of the module, and what its calls are bound to in turn. */
+typedef struct model {
+    nd_module *module;
+    const char *data; /* folder with mnist/ and text/; NULL: there is none */
+    uint32_t random;  /* state of the generator of initial values */
+    nd_value *parameters[MOST_PARAMETERS];
+    int parameter_count, input_count, batch_count;
+    nd_tensor *batches[MOST_BATCHES][MOST_INPUTS];
+    char error[512]; /* of the data */
+} model;
+
+typedef struct workload {
+    const char *name;
+    void (*build)(model *m);
+    int batch;
+    double tolerance; /* of the checked numbers, relative */
+    /* Multiply-adds forward, and those of layers whose input is data, so that nobody needs its gradient; per item. */
+    double macs, data_macs;
+    bool trains;           /* forward, backward and update; otherwise forward alone counts */
+    double read, written;  /* bytes that a call cannot do without, where memory may be the bound */
+    int steps;             /* in one call */
+    const char *reference; /* whose numbers they are; NULL: of the same name */
+} workload;
+
+extern const workload workloads[];
+extern const int workload_count;
+
+/* The parameters and inputs of models, by the rules of peers/workloads.md. */
+
+/* n values of the generator times `scale`, each rounded once. */
+void generate(uint32_t *random, int64_t n, float scale, float *values);
+/* A variable of that shape from the generator, or, where the scale is 0 or 1, of that value in every element. */
+nd_value *parameter(model *m, const char *name, nd_shape shape, double scale);
+/* Batches of flat images (MNIST), floats of 0 to 1, and labels: inputs "x" [batch, 784] and "y" [batch]. */
+void images(model *m, int batch, nd_value **x, nd_value **y);
+/* The same of digits.csv.gz: "x" [batch, 64]. */
+void digits(model *m, int batch, nd_value **x, nd_value **y);
+/* Batches of one flower: "x" [1, 4] and "y" [1]. */
+void iris(model *m, nd_value **x, nd_value **y);
+/* Batches of characters and those that follow: "x" and "y" [batch, 64]. */
+void characters(model *m, int batch, nd_value **x, nd_value **y);
+/* Room for `n` batches of one more input of that name, which the caller fills. */
+nd_value *input(model *m, const char *name, nd_dtype dtype, nd_shape shape, int n);
+void model_release(model *m);
+
+/* (x - mean) / sqrt(variance + 1e-5) * gain + bias along the last axis. */
+nd_value *layer_norm(nd_value *x, nd_value *gain, nd_value *bias);
+/* Recurrent and transformer. */
+void build_gru(model *m);
+void build_gpt(model *m);
+
+/* -- references --------------------------------------------------------------------------------------------------- */
+
+/* The numbers that a workload has to give first (peers/reference.json); how many. */
+int reference_read(const char *name, double *numbers, int most);
+/* -- rows --------------------------------------------------------------------------------------------------------- */
+
+typedef struct options {
+    double seconds;
+    const char *data, *peers; /* folders; NULL: none */
+} options;
+
+void print_heading(void);
+/* Measures one workload and prints its row; false where it fails or its numbers are wrong. */
+bool measure_workload(const workload *w, const options *o);
+/* "12.3 us"; "-" for 0. */
+const char *time_text(char text[16], double seconds);
+/* Runs the workload of that name in the peers whose environments peers/setup.sh has made, and prints a row for each. */
+void peers_run(const char *name, const options *o, FILE *out);
+void measure_empty(const options *o);
+void measure_products(const options *o);
 
 #endif

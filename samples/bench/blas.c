@@ -1,6 +1,6 @@
 /* OpenBLAS, looked for when the program runs, so that it need not be there. */
 #define _POSIX_C_SOURCE 200809L
-#include "bench.h"
+#include "blas.h"
 
 #include <dlfcn.h>
 #include <string.h>

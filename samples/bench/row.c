@@ -1,0 +1,258 @@
+/* One workload: compiled beside interpreted, on real data, its first numbers looked at before its speed. */
+#define _POSIX_C_SOURCE 200809L
+#include "bench.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_NUMBERS = 512, MOST_OUTPUTS = 4, COMPILATIONS = 5 };
+
+/* -- running ------------------------------------------------------------------------------------------------------ */
+
+/* A program's function "step", bound to each batch. */
+typedef struct runner {
+    nd_program *program;
+    nd_state *state;
+    nd_tensor *outputs[MOST_OUTPUTS];
+    nd_call *calls[MOST_BATCHES];
+    int output_count, call_count, next;
+    nd_status status;
+} runner;
+
+static void runner_make(runner *r, const model *m, bool interpret)
+{
+    *r = (runner){.program = nd_compile(m->module, &(nd_compile_options){.interpret = interpret})};
+    const int step = nd_program_function_index(r->program, "step");
+    r->state = nd_state_create(r->program, 1);
+    r->output_count = nd_program_output_count(r->program, step);
+    for (int i = 0; i < r->output_count; i++) {
+        const nd_port port = nd_program_output(r->program, step, i);
+        r->outputs[i] = nd_tensor_zeros(port.dtype, port.shape);
+    }
+    r->call_count = m->batch_count;
+    r->status = nd_program_status(r->program);
+    for (int i = 0; i < r->call_count && r->status == ND_OK; i++) {
+        const nd_tensors in = {(size_t)m->input_count, m->batches[i]}, out = {(size_t)r->output_count, r->outputs};
+        r->calls[i] = nd_bind(r->program, "step", r->state, in, out);
+        if (!r->calls[i])
+            r->status = ND_ERR_STATE;
+    }
+}
+
+static void runner_release(runner *r)
+{
+    for (int i = 0; i < r->call_count; i++)
+        nd_call_destroy(r->calls[i]);
+    for (int i = 0; i < r->output_count; i++)
+        nd_tensor_destroy(r->outputs[i]);
+    nd_state_destroy(r->state);
+    nd_program_destroy(r->program);
+}
+
+static void run_next(void *self)
+{
+    runner *r = self;
+    nd_run(r->calls[r->next]);
+    r->next = r->next + 1 == r->call_count ? 0 : r->next + 1;
+}
+
+/* -- numbers ------------------------------------------------------------------------------------------------------ */
+
+static double sum_of_magnitudes(const nd_tensor *t)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < nd_tensor_count(t); i++)
+        sum += fabs(nd_tensor_get(t, i));
+    return sum;
+}
+
+/* What a call gave to look at: the first output's elements, the others' sums of magnitudes. */
+static int take_numbers(const runner *r, double *numbers, int most)
+{
+    int n = 0;
+    for (; n < nd_tensor_count(r->outputs[0]) && n < most; n++)
+        numbers[n] = nd_tensor_get(r->outputs[0], n);
+    for (int i = 1; i < r->output_count && n < most; i++)
+        numbers[n++] = sum_of_magnitudes(r->outputs[i]);
+    return n;
+}
+
+/* The largest relative error of the first numbers, the runner's first call done; negative: there is no reference. */
+static double check(const workload *w, runner *r)
+{
+    double want[MOST_NUMBERS], got[MOST_NUMBERS], error = 0;
+    const int n = reference_read(w->reference ? w->reference : w->name, want, MOST_NUMBERS);
+    for (int have = take_numbers(r, got, n); have < n; have += take_numbers(r, got + have, n - have))
+        run_next(r);
+    for (int i = 0; i < n; i++) {
+        const double e = fabs(got[i] - want[i]) / fmax(fabs(want[i]), 1e-2);
+        error = e <= error ? error : e; /* a NaN stays */
+    }
+    return n > 0 ? error : -1;
+}
+
+static bool same_bits(const runner *a, const runner *b)
+{
+    bool same = true;
+    for (int i = 0; i < a->output_count; i++)
+        same = same && nd_tensor_same_bits(a->outputs[i], b->outputs[i]);
+    return same;
+}
+
+/* -- costs -------------------------------------------------------------------------------------------------------- */
+
+/* Seconds that a call cannot do without. */
+static double bound(const workload *w)
+{
+    const double macs = w->batch * (w->trains ? 3 * w->macs - w->data_macs : w->macs), peak = limit_flops();
+    const double compute = peak > 0 ? 2 * macs / peak : 0;
+    const double memory = w->read + w->written > 0 ? limit_memory(w->read, w->written) : 0;
+    return macs < 1e4 && memory == 0 ? 0
+                                     : fmax(compute, memory); /* calling costs more than ten thousand multiply-adds */
+}
+
+/* The median of some compilations. */
+static double compile_seconds(const model *m, const nd_program *first)
+{
+    timing t = {.samples = {1e-3 * nd_program_compile_times(first).total}, .count = 1};
+    while (t.count < COMPILATIONS) {
+        nd_program *p = nd_compile(m->module, NULL);
+        t.samples[t.count++] = 1e-3 * nd_program_compile_times(p).total;
+        nd_program_destroy(p);
+    }
+    return timing_quantile(&t, 0.5);
+}
+
+/* How much more memory the arena has than what is alive at once, as the plan says; 0: it does not. */
+static double arena_excess(const model *m)
+{
+    char *text = NULL, *at;
+    size_t size;
+    double ratio = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return 0;
+    const nd_status status = nd_plan_print(m->module, NULL, "step", false, out, NULL, 0);
+    if (fclose(out) == 0 && status == ND_OK && (at = strstr(text, "alive at once")))
+        ratio = at[13] == ':' ? strtod(at + 14, NULL) : 1;
+    free(text);
+    return ratio;
+}
+
+/* -- the row ------------------------------------------------------------------------------------------------------ */
+
+const char *time_text(char text[16], double seconds)
+{
+    static const char *const units[] = {"s", "ms", "us", "ns"};
+    int unit = 0;
+    if (seconds <= 0)
+        return "-";
+    for (; unit < 3 && seconds < 1; unit++)
+        seconds *= 1000;
+    snprintf(text, 16, "%.*f %s", seconds < 10 ? 2 : seconds < 100 ? 1 : 0, seconds, units[unit]);
+    return text;
+}
+
+void print_heading(void)
+{
+    printf("%-18s %11s %11s %11s %8s %9s %7s %9s %9s %6s %8s  %s\n", "a step of", "interpreted", "compiled", "p10",
+           "ratio", "bound", "reached", "compiling", "arena", "excess", "error", "bits");
+}
+
+static void print_row(const workload *w, const model *m, const runner *fast, timing *compiled, double interpreted,
+                      double error, bool same)
+{
+    char text[6][16];
+    const double steps = w->steps ? w->steps : 1, median = timing_quantile(compiled, 0.5), least = bound(w);
+    const size_t arena = nd_program_arena_size(fast->program, nd_program_function_index(fast->program, "step"));
+    printf("%-18s %11s %11s %11s %7.0fx %9s", w->name, time_text(text[0], interpreted / steps),
+           time_text(text[1], median / steps), time_text(text[2], timing_quantile(compiled, 0.1) / steps),
+           interpreted / median, time_text(text[3], least));
+    if (least > 0)
+        printf(" %5.0f %%", 100 * least / median);
+    else
+        printf(" %7s", "-");
+    printf(" %9s %6zu KB", time_text(text[4], compile_seconds(m, fast->program)), (arena + 1023) / 1024);
+    if (arena > 0)
+        printf(" %6.2f", arena_excess(m));
+    else
+        printf(" %6s", "-");
+    printf(" %8.1e  %s\n", error, same ? "same" : "DIFFERENT");
+}
+
+/* Compiled twice, with the peers in between, so that a machine that grows slower or faster tells. */
+static bool measure(const workload *w, const options *o, const model *m, runner *fast, runner *slow)
+{
+    timing compiled = {.count = 0}, interpreted = {.count = 0};
+    char *rows = NULL;
+    size_t size;
+    FILE *peers;
+
+    const double begin = seconds_now();
+    run_next(slow);
+    interpreted.samples[interpreted.count++] = seconds_now() - begin;
+    run_next(fast);
+    const bool same = same_bits(fast, slow);
+    const double error = check(w, fast);
+    if (!(error <= w->tolerance)) {
+        printf("%-18s WRONG: an error of %.1e, where %.1e is allowed\n", w->name, error, w->tolerance);
+        return false;
+    }
+
+    if (interpreted.samples[0] < o->seconds)
+        timing_add(&interpreted, o->seconds, 1, run_next, slow);
+    timing_add(&compiled, o->seconds / 2, 10, run_next, fast);
+    if (o->peers && (peers = open_memstream(&rows, &size))) {
+        peers_run(w->name, o, peers);
+        fclose(peers);
+    }
+    timing_add(&compiled, o->seconds / 2, 10, run_next, fast);
+    print_row(w, m, fast, &compiled, timing_quantile(&interpreted, 0.5), error, same);
+    fputs(rows ? rows : "", stdout);
+    free(rows);
+    return same;
+}
+
+bool measure_workload(const workload *w, const options *o)
+{
+    model m = {.module = nd_module_create("bench"), .data = o->data, .random = 1};
+    runner fast, slow;
+    bool good = false;
+    w->build(&m);
+    if (m.error[0]) {
+        printf("%-18s left out: %s\n", w->name, m.error);
+        model_release(&m);
+        return true;
+    }
+    runner_make(&fast, &m, false);
+    runner_make(&slow, &m, true);
+    if (fast.status == ND_OK && slow.status == ND_OK)
+        good = measure(w, o, &m, &fast, &slow);
+    else
+        printf("%-18s %s\n", w->name, nd_program_error(fast.status != ND_OK ? fast.program : slow.program));
+    fflush(stdout);
+    runner_release(&fast);
+    runner_release(&slow);
+    model_release(&m);
+    return good;
+}
+
+void measure_empty(const options *o)
+{
+    char text[2][16];
+    timing t = {.count = 0};
+    nd_module *m = nd_module_create("empty");
+    nd_function(m, "step", ND_VALUES(), ND_VALUES());
+    runner r;
+    runner_make(&r, &(model){.module = m, .batch_count = 1}, false);
+    if (r.status == ND_OK) {
+        timing_add(&t, o->seconds, 20, run_next, &r);
+        printf("a call of an empty function: %s, p10 %s\n", time_text(text[0], timing_quantile(&t, 0.5)),
+               time_text(text[1], timing_quantile(&t, 0.1)));
+    } else
+        printf("%s\n", nd_program_error(r.program));
+    runner_release(&r);
+    nd_module_destroy(m);
+}

@@ -23,6 +23,47 @@ nd_value *nd_relu_at(nd_place place, nd_value *x)
     return nd_select_at(place, nd_le_at(place, x, zero), zero, x);
 }
 
+nd_value *nd_gelu_at(nd_place place, nd_value *x)
+{
+    nd_value *other;
+    nd_module *m = begin(place, "gelu", x, &other);
+    if (!m)
+        return other;
+    nd_value *e = nd_erf_at(place, nd_mul_at(place, x, nd_const_at(place, m, 0x1.6a09e667f3bcdp-1))); /* 1 / sqrt(2) */
+    nd_value *part = nd_mul_at(place, nd_const_at(place, m, 0.5), nd_add_at(place, nd_const_at(place, m, 1), e));
+    return nd_mul_at(place, x, part);
+}
+
+nd_value *nd_gelu_tanh_at(nd_place place, nd_value *x)
+{
+    nd_value *other;
+    nd_module *m = begin(place, "gelu_tanh", x, &other);
+    if (!m)
+        return other;
+    nd_value *cube = nd_mul_at(place, nd_mul_at(place, x, x), x);
+    nd_value *bent = nd_add_at(place, x, nd_mul_at(place, nd_const_at(place, m, 0.044715), cube));
+    nd_value *t =
+        nd_tanh_at(place, nd_mul_at(place, nd_const_at(place, m, 0x1.9884533d43651p-1), bent)); /* sqrt(2/pi) */
+    nd_value *half = nd_mul_at(place, nd_const_at(place, m, 0.5), x);
+    return nd_mul_at(place, half, nd_add_at(place, nd_const_at(place, m, 1), t));
+}
+
+nd_value *nd_silu_at(nd_place place, nd_value *x)
+{
+    nd_value *other;
+    return begin(place, "silu", x, &other) ? nd_mul_at(place, x, nd_sigmoid_at(place, x)) : other;
+}
+
+nd_value *nd_softplus_at(nd_place place, nd_value *x)
+{
+    nd_value *other;
+    nd_module *m = begin(place, "softplus", x, &other);
+    if (!m)
+        return other;
+    nd_value *rest = nd_log1p_at(place, nd_exp_at(place, nd_neg_at(place, nd_abs_at(place, x))));
+    return nd_add_at(place, nd_max_at(place, x, nd_const_at(place, m, 0)), rest);
+}
+
 /* x minus its maximum along the axis, which counts as a constant. */
 static nd_value *shifted(nd_place place, nd_value *x, nd_axes axis)
 {

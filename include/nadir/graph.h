@@ -115,10 +115,22 @@ ND_API nd_init nd_full(double value);
 /* Uniform in [low, high), normal with that mean and standard deviation; floats. */
 ND_API nd_init nd_random_uniform(double low, double high);
 ND_API nd_init nd_random_normal(double mean, double deviation);
-/* Glorot and Bengio 2010: uniform in +-sqrt(6 / (fan_in + fan_out)); He et al. 2015: normal of deviation sqrt(2 / fan_in). The fans of
- * [in, out] are its sizes; leading axes (a kernel's window) multiply both. Rank 2 or more. */
+/* Normal, none farther than two deviations from the mean. */
+ND_API nd_init nd_truncated_normal(double mean, double deviation);
+/* Scaled by the fans, the sizes of [in, out]; leading axes (a kernel's window) multiply both. Rank 2 or more. Uniform in +-limit, or normal with
+ * mean 0 and that deviation. Glorot and Bengio 2010: limit sqrt(6 / (in + out)), deviation sqrt(2 / (in + out)); He et al. 2015: sqrt(6 / in),
+ * sqrt(2 / in); LeCun et al. 1998: sqrt(3 / in), sqrt(1 / in). */
 ND_API nd_init nd_glorot_uniform(void);
+ND_API nd_init nd_glorot_normal(void);
+ND_API nd_init nd_he_uniform(void);
 ND_API nd_init nd_he_normal(void);
+ND_API nd_init nd_lecun_uniform(void);
+ND_API nd_init nd_lecun_normal(void);
+/* gain times a matrix with orthonormal columns, or rows where those are fewer: all axes but the last together are rows. A random one, as any other
+ * equally likely. Rank 2 or more. Saxe, McClelland and Ganguli 2014. */
+ND_API nd_init nd_orthogonal(double gain);
+/* Random bits in u32: a key for nd_random_bits that a step moves on. */
+ND_API nd_init nd_random_key(void);
 /* The tensor's values (copied into the module); dtype and shape must be the variable's. */
 ND_API nd_init nd_from_tensor(const nd_tensor *tensor);
 /* None: the host sets it before the first run. */

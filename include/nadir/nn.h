@@ -1,4 +1,5 @@
-/* Composed ops for neural networks: activations, losses, metrics; with it come optimizers (nadir/optimizer.h).
+/* Composed ops for neural networks: activations, losses, metrics; with it come layers
+ * (nadir/layer.h) and optimizers (nadir/optimizer.h).
  *
  *     nd_value *h = nd_relu(nd_add(nd_matmul(x, w1), b1));
  *     nd_value *loss = nd_cross_entropy(nd_add(nd_matmul(h, w2), b2), labels);
@@ -12,6 +13,7 @@
 #define NADIR_NN_H
 
 #include "nadir/graph.h"
+#include "nadir/layer.h"
 #include "nadir/optimizer.h"
 
 #ifdef __cplusplus
@@ -23,6 +25,19 @@ extern "C" {
 /* select(x <= 0, 0, x): a NaN stays, relu(-0) is +0. The gradient at 0 is 0. Numbers. */
 #define nd_relu(x) nd_relu_at(ND_HERE, x)
 ND_API nd_value *nd_relu_at(nd_place place, nd_value *x);
+
+/* x * (0.5 * (1 + erf(x * sqrt(1/2)))); floats, as all that follow. Hendrycks and Gimpel 2016, and its tanh form:
+ * (0.5 * x) * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * ((x * x) * x)))). */
+#define nd_gelu(x) nd_gelu_at(ND_HERE, x)
+#define nd_gelu_tanh(x) nd_gelu_tanh_at(ND_HERE, x)
+ND_API nd_value *nd_gelu_at(nd_place place, nd_value *x);
+ND_API nd_value *nd_gelu_tanh_at(nd_place place, nd_value *x);
+/* x * sigmoid(x). */
+#define nd_silu(x) nd_silu_at(ND_HERE, x)
+ND_API nd_value *nd_silu_at(nd_place place, nd_value *x);
+/* log(1 + exp(x)) as max(x, 0) + log1p(exp(-abs(x))). */
+#define nd_softplus(x) nd_softplus_at(ND_HERE, x)
+ND_API nd_value *nd_softplus_at(nd_place place, nd_value *x);
 
 /* e / sum(e), e = exp(x - max(x)), along one axis; floats. The maximum counts as a constant: it cancels. */
 #define nd_softmax(x, axis) nd_softmax_at(ND_HERE, x, axis)

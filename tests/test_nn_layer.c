@@ -154,7 +154,7 @@ START_TEST(weights_and_their_names)
 
     nd_layer_freeze(tail, true);
     ck_assert_int_eq((int)nd_layer_weights(model).count, 5);
-    ck_assert_int_eq((int)nd_layer_parameters(model, true), 35 + 36 + 12 - 0);
+    ck_assert_int_eq((int)nd_layer_parameters(model, true), 35 + 36 + 12);
     nd_layer_freeze(model, false);
     ck_assert_int_eq((int)nd_layer_weights(model).count, 7);
     nd_layer_destroy(model);
@@ -182,6 +182,32 @@ START_TEST(penalty)
     ck_assert_double_eq_tol(have, want, 1e-14);
     stop(&s);
     nd_layer_destroy(model);
+}
+END_TEST
+
+/* What is said of a layer before its first call holds for the layers that this call makes inside. */
+START_TEST(settings_before_the_first_call)
+{
+    nd_value *x = nd_input(m, "x", ND_F64, ND_SHAPE(1, 2, 4));
+    nd_layer *l = nd_attention(2, false), *frozen = nd_layer_named(nd_attention(2, false), "frozen");
+    nd_layer_freeze(frozen, true);
+    nd_layer_regularise(l, 0, 1);
+    nd_layer_call(l, x, NULL);
+    nd_layer_call(frozen, x, NULL);
+    ck_assert_int_eq((int)nd_layer_weights(frozen).count, 0);
+    ck_assert_int_eq((int)nd_layer_variables(frozen).count, 4);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_layer_penalty(l)));
+    session s = start();
+    double in[8] = {0}, have, want = 0;
+    run(&s, "f", in, &have);
+    for (int i = 0; i < 4 * 12 + 4 * 4; i++) {
+        double w = variable(&s, i < 48 ? "attention/qkv/weight" : "attention/projection/weight")[i < 48 ? i : i - 48];
+        want += w * w;
+    }
+    ck_assert_double_eq_tol(have, want, 1e-13);
+    stop(&s);
+    nd_layer_destroy(l);
+    nd_layer_destroy(frozen);
 }
 END_TEST
 
@@ -782,6 +808,7 @@ int main(void)
     tcase_add_test(c, dense_value);
     tcase_add_test(c, weights_and_their_names);
     tcase_add_test(c, penalty);
+    tcase_add_test(c, settings_before_the_first_call);
     tcase_add_test(c, own_layer);
     tcase_add_test(c, dropout);
     tcase_add_test(c, layer_norm);

@@ -106,6 +106,11 @@ nd_layer *nd_layer_child(nd_layer *parent, nd_layer *child)
         return NULL;
     }
     in->children = children;
+    of->frozen |= in->frozen;
+    if (of->l1 == 0 && of->l2 == 0) {
+        of->l1 = in->l1;
+        of->l2 = in->l2;
+    }
     if (!of->parent) {
         of->parent = parent;
         for (int i = 0; i < in->child_count; i++)

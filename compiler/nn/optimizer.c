@@ -198,7 +198,7 @@ static const nd__optimizer_rule sgd = {.name = "sgd", .update = move};
 static const nd__optimizer_rule sgd_momentum = {.name = "sgd_momentum", .update = update_momentum};
 static const nd__optimizer_rule sgd_nesterov = {.name = "sgd_nesterov", .update = update_nesterov};
 
-/* A rule with a momentum; without one it has no function to work on, and the module has the error. */
+/* A rule with a momentum, which may not be NULL. */
 static nd__optimizer with_momentum(const nd__optimizer_rule *rule, nd_place place, nd_function *f, nd_value *rate,
                                    nd_value *momentum)
 {

@@ -135,12 +135,14 @@ ND_API nd_layer *nd_layer_named(nd_layer *layer, const char *name);
 
 /* -- weights ------------------------------------------------------------------------------------------------------ */
 
-/* Another initial value for the layer's own weight of that name ("weight"); before it is called. */
+/* Another initial value for the layer's own weight of that name ("weight"), before the first call, till which a tensor
+ * in it has to live. */
 ND_API void nd_layer_set_init(nd_layer *layer, const char *weight, nd_init init);
-/* A frozen layer's weights, and those of the layers inside, are not trained: nd_layer_weights leaves them out. */
+/* A frozen layer's weights, and those of the layers inside (and that come inside later), are not trained:
+ * nd_layer_weights leaves them out. */
 ND_API void nd_layer_freeze(nd_layer *layer, bool frozen);
 /* Adds l1 * sum(abs(w)) + l2 * sum(w * w) for each weight of rank 2 or more of the layer itself and those inside to
- * nd_layer_penalty. */
+ * nd_layer_penalty; a layer inside that is given others afterwards has those. */
 ND_API void nd_layer_regularise(nd_layer *layer, double l1, double l2);
 /* The sum of these, a scalar of the weights' dtype; 0 where there is nothing, NULL before the first call. Weights that
  * are frozen or shared count once each. */

@@ -168,6 +168,10 @@ START_TEST(calls_are_the_calls)
     SAME("uniform(key, 1, [2], f64)", nd_uniform(key, 1, ND_F64, ND_SHAPE(2)));
     SAME("normal(key, 2, [4])", nd_normal(key, 2, ND_F32, ND_SHAPE(4)));
     SAME("relu(x @ w + b)", nd_relu(nd_add(nd_matmul(x, w), b)));
+    SAME("gelu(x)", nd_gelu(x));
+    SAME("gelu_tanh(x)", nd_gelu_tanh(x));
+    SAME("silu(x)", nd_silu(x));
+    SAME("softplus(x)", nd_softplus(x));
     SAME("softmax(x)", nd_softmax(x, -1));
     SAME("log_softmax(x, axis=0)", nd_log_softmax(x, 0));
     SAME("cross_entropy(x, i)", nd_cross_entropy(x, i));

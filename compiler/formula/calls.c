@@ -201,6 +201,26 @@ static nd_value *call_relu(nd__formula *f, nd__argument *a)
     return nd_relu_at(f->place, a[0].value);
 }
 
+static nd_value *call_gelu(nd__formula *f, nd__argument *a)
+{
+    return nd_gelu_at(f->place, a[0].value);
+}
+
+static nd_value *call_gelu_tanh(nd__formula *f, nd__argument *a)
+{
+    return nd_gelu_tanh_at(f->place, a[0].value);
+}
+
+static nd_value *call_silu(nd__formula *f, nd__argument *a)
+{
+    return nd_silu_at(f->place, a[0].value);
+}
+
+static nd_value *call_softplus(nd__formula *f, nd__argument *a)
+{
+    return nd_softplus_at(f->place, a[0].value);
+}
+
 static nd_value *call_softmax(nd__formula *f, nd__argument *a)
 {
     return nd_softmax_at(f->place, a[0].value, axis_of(&a[1], -1));
@@ -307,6 +327,10 @@ static const nd__call calls[] = {
     {"uniform", {VALUE("key"), STREAM, SHAPE, DTYPE}, call_uniform},
     {"normal", {VALUE("key"), STREAM, SHAPE, DTYPE}, call_normal},
     {"relu", {VALUE("x")}, call_relu},
+    {"gelu", {VALUE("x")}, call_gelu},
+    {"gelu_tanh", {VALUE("x")}, call_gelu_tanh},
+    {"silu", {VALUE("x")}, call_silu},
+    {"softplus", {VALUE("x")}, call_softplus},
     {"softmax", {VALUE("x"), AXIS}, call_softmax},
     {"log_softmax", {VALUE("x"), AXIS}, call_log_softmax},
     {"cross_entropy", {VALUE("logits"), VALUE("labels")}, call_cross_entropy},

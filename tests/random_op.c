@@ -199,6 +199,142 @@ static nd_value *make_MATMUL(maker *k, nd__op op)
     return nd_matmul_t(left, ta, operand(k, k->dtype, b), tb);
 }
 
+/* -- windows ------------------------------------------------------------------------------------------------------ */
+
+typedef struct conv {
+    nd_shape x, w, y;
+    nd_conv_options options;
+} conv;
+
+static int64_t one_of(maker *k, int count, const int64_t *sizes)
+{
+    return sizes[below(k, count)];
+}
+
+/* Channels that fill lanes, some lanes, none; every attribute; padding beyond the kernel; a batch or channels of 0. */
+static conv random_conv(maker *k)
+{
+    static const int64_t channels[] = {1, 1, 2, 3, 6, 16, 17}, sizes[] = {1, 2, 3, 4, 5, 7, 9},
+                         kernels[] = {1, 2, 3, 3, 5};
+    conv c = {{.rank = 4}, {.rank = 4}, {.rank = 4}, {{0}, {0}, {0}, false, {0}, 0, {0}}};
+    nd_conv_options *o = &c.options;
+    const bool plain = below(k, 3) == 0, deep = below(k, 4) == 0;
+    int64_t in = one_of(k, 7, channels), out = one_of(k, 7, channels);
+    o->groups = below(k, 3) ? 1 : 1 + below(k, 4);
+    if (deep) { /* each channel by itself */
+        o->groups = in;
+        in = 1;
+        out = below(k, 3) ? 1 : 2;
+    }
+    in = below(k, 16) ? in : 0;
+    c.x.dims[0] = c.y.dims[0] = below(k, 8) ? 1 + below(k, 2) : 0;
+    c.x.dims[3] = in * o->groups;
+    c.w.dims[2] = in;
+    c.w.dims[3] = c.y.dims[3] = out * o->groups;
+    for (int i = 0; i < 2; i++) {
+        o->stride[i] = plain ? 1 : 1 + below(k, 3);
+        o->dilation[i] = plain ? 1 : 1 + below(k, 3);
+        o->low[i] = plain ? 0 : below(k, 4);
+        o->high[i] = plain ? 0 : below(k, 4);
+        c.w.dims[i] = one_of(k, 5, kernels);
+        const int64_t extent = (c.w.dims[i] - 1) * o->dilation[i] + 1, least = extent - o->low[i] - o->high[i];
+        c.x.dims[1 + i] = one_of(k, 7, sizes) + (i && in * out < 20 && below(k, 2) ? 20 : 0);
+        if (c.x.dims[1 + i] < least)
+            c.x.dims[1 + i] = least;
+        c.y.dims[1 + i] = (c.x.dims[1 + i] + o->low[i] + o->high[i] - extent) / o->stride[i] + 1;
+    }
+    return c;
+}
+
+static nd_value *conv_node(maker *k, nd__op op, const conv *c, nd_value *a, nd_value *b, const int64_t *size)
+{
+    const nd_conv_options *o = &c->options;
+    nd__attr attrs[] = {nd__attr_ints(ND__A_stride, 2, o->stride), nd__attr_ints(ND__A_low, 2, o->low),
+                        nd__attr_ints(ND__A_high, 2, o->high),     nd__attr_ints(ND__A_dilation, 2, o->dilation),
+                        nd__attr_int(ND__A_groups, o->groups),     nd__attr_ints(ND__A_size, 2, size)};
+    return nd__make(k->m, op, "", 2, (nd_value *[]){a, b}, 6, attrs);
+}
+
+static nd_value *make_CONV(maker *k, nd__op op)
+{
+    const conv c = random_conv(k);
+    nd_value *x = operand(k, k->dtype, c.x);
+    return conv_node(k, op, &c, x, operand(k, k->dtype, c.w), c.x.dims);
+}
+
+static nd_value *make_CONV_DX(maker *k, nd__op op)
+{
+    const conv c = random_conv(k);
+    nd_value *y = operand(k, k->dtype, c.y);
+    return conv_node(k, op, &c, y, operand(k, k->dtype, c.w), c.x.dims + 1);
+}
+
+static nd_value *make_CONV_DW(maker *k, nd__op op)
+{
+    const conv c = random_conv(k);
+    nd_value *x = operand(k, k->dtype, c.x);
+    return conv_node(k, op, &c, x, operand(k, k->dtype, c.y), c.w.dims);
+}
+
+typedef struct pool {
+    nd_shape x, y;
+    int64_t window[2], stride[2], low[2], high[2];
+} pool;
+
+static pool random_pool(maker *k)
+{
+    static const int64_t channels[] = {0, 1, 3, 6, 16, 17, 40};
+    const bool plain = below(k, 3) == 0;
+    pool p = {{.rank = 4}, {.rank = 4}, {0}, {0}, {0}, {0}};
+    p.x.dims[0] = p.y.dims[0] = below(k, 3);
+    p.x.dims[3] = p.y.dims[3] = one_of(k, 7, channels);
+    for (int i = 0; i < 2; i++) {
+        p.window[i] = below(k, 12) ? 1 + below(k, 4) : 17;
+        p.stride[i] = plain ? p.window[i] : 1 + below(k, 3);
+        p.low[i] = plain ? 0 : below(k, p.window[i] < 5 ? p.window[i] : 5);
+        p.high[i] = plain ? 0 : below(k, p.window[i] < 5 ? p.window[i] : 5);
+        p.x.dims[1 + i] = 1 + below(k, 8);
+        if (p.x.dims[1 + i] < p.window[i] - p.low[i] - p.high[i])
+            p.x.dims[1 + i] = p.window[i] - p.low[i] - p.high[i];
+        p.y.dims[1 + i] = (p.x.dims[1 + i] + p.low[i] + p.high[i] - p.window[i]) / p.stride[i] + 1;
+    }
+    return p;
+}
+
+static nd_value *pool_node(maker *k, nd__op op, const pool *p, int count, nd_value **operands)
+{
+    nd__attr attrs[] = {nd__attr_ints(ND__A_window, 2, p->window), nd__attr_ints(ND__A_stride, 2, p->stride),
+                        nd__attr_ints(ND__A_low, 2, p->low), nd__attr_ints(ND__A_high, 2, p->high),
+                        nd__attr_ints(ND__A_size, 2, p->x.dims + 1)};
+    return nd__make(k->m, op, "", count, operands, 5, attrs);
+}
+
+static nd_value *make_POOL(maker *k, nd__op op)
+{
+    const pool p = random_pool(k);
+    nd_value *x = operand(k, k->dtype, p.x);
+    return pool_node(k, op, &p, 1, &x);
+}
+
+static nd_dtype index_dtype(const pool *p)
+{
+    return p->window[0] * p->window[1] <= 256 ? ND_U8 : ND_I32;
+}
+
+static nd_value *make_POOL_PICK(maker *k, nd__op op)
+{
+    const pool p = random_pool(k);
+    nd_value *x = operand(k, k->dtype, p.x);
+    return pool_node(k, op, &p, 2, (nd_value *[]){x, input(k, "index", index_dtype(&p), p.y)});
+}
+
+static nd_value *make_POOL_SPREAD(maker *k, nd__op op)
+{
+    const pool p = random_pool(k);
+    nd_value *y = operand(k, k->dtype, p.y);
+    return pool_node(k, op, &p, 2, (nd_value *[]){y, input(k, "index", index_dtype(&p), p.y)});
+}
+
 static nd_value *make_RESHAPE(maker *k, nd__op op)
 {
     nd_shape from = random_shape(k, 0, 4), to = {0};
@@ -359,6 +495,12 @@ static const make makers[ND__RULES] = {
     [ND__RULE_REDUCE] = make_REDUCE,
     [ND__RULE_ARGREDUCE] = make_ARGREDUCE,
     [ND__RULE_MATMUL] = make_MATMUL,
+    [ND__RULE_CONV] = make_CONV,
+    [ND__RULE_CONV_DX] = make_CONV_DX,
+    [ND__RULE_CONV_DW] = make_CONV_DW,
+    [ND__RULE_POOL] = make_POOL,
+    [ND__RULE_POOL_PICK] = make_POOL_PICK,
+    [ND__RULE_POOL_SPREAD] = make_POOL_SPREAD,
     [ND__RULE_RESHAPE] = make_RESHAPE,
     [ND__RULE_TRANSPOSE] = make_TRANSPOSE,
     [ND__RULE_BROADCAST] = make_BROADCAST,

@@ -178,6 +178,18 @@ START_TEST(calls_are_the_calls)
     SAME("mean_squared_error(x @ w, y)", nd_mean_squared_error(nd_matmul(x, w), y));
     SAME("square(x)", nd_mul(x, x));
     SAME("gradient(sum(x * x), x)", nd_gradient(nd_sum(nd_mul(x, x), ND_ALL_AXES, false), x));
+    nd_value *image = nd_reshape(w, ND_SHAPE(1, 4, 5, 1)), *kernel = nd_reshape(nd_at(b, "0:3"), ND_SHAPE(1, 3, 1, 1));
+    nd_name(image, "image");
+    nd_name(kernel, "kernel");
+    SAME("conv2d(image, kernel, stride=[1, 2], low=1, dilation=[3, 1])",
+         nd_conv2d(image, kernel, (&(nd_conv_options){.stride = {1, 2}, .low = {1, 1}, .dilation = {3, 1}})));
+    SAME("conv2d_transpose(image, kernel, 2, size=[8, 12])",
+         nd_conv2d_transpose(image, kernel, (&(nd_conv_options){.stride = {2, 2}, .size = {8, 12}})));
+    SAME("conv1d(image[0], kernel[0], same=True)",
+         nd_conv1d(nd_at(image, "0"), nd_at(kernel, "0"), (&(nd_conv_options){.same = true})));
+    SAME("max_pool2d(image, [1, 2], stride=1)",
+         nd_max_pool2d(image, (&(nd_pool_options){.window = {1, 2}, .stride = {1, 1}})));
+    SAME("avg_pool2d(image, 2)", nd_avg_pool2d(image, (&(nd_pool_options){.window = {2, 2}})));
     nd_value *twice;
     nd_apply(nd_module_function(m, "twice"), ND_VALUES(b), &twice);
     SAME("twice(b)", twice);
@@ -188,9 +200,23 @@ END_TEST
  * of the table, and none is there twice. */
 START_TEST(every_op_is_callable)
 {
-    /* Without values, with functions for operands, or Python's words: logical_and, ... in a formula. */
-    static const nd__op others[] = {ND__OP_input, ND__OP_variable, ND__OP_constant, ND__OP_apply, ND__OP_cond,
-                                    ND__OP_scan,  ND__OP_and,      ND__OP_or,       ND__OP_not};
+    /* Without values, with functions for operands, or Python's words: logical_and, ... in a formula. Gradients of
+     * windows make the others; of these, conv2d_transpose and max_pool2d are for people. */
+    static const nd__op others[] = {ND__OP_input,
+                                    ND__OP_variable,
+                                    ND__OP_constant,
+                                    ND__OP_apply,
+                                    ND__OP_cond,
+                                    ND__OP_scan,
+                                    ND__OP_and,
+                                    ND__OP_or,
+                                    ND__OP_not,
+                                    ND__OP_conv2d_dx,
+                                    ND__OP_conv2d_dw,
+                                    ND__OP_max_pool,
+                                    ND__OP_max_pool_index,
+                                    ND__OP_max_pool_pick,
+                                    ND__OP_max_pool_spread};
     for (int op = 0; op < ND__OPS; op++) {
         bool other = false;
         for (size_t k = 0; k < sizeof others / sizeof *others; k++)

@@ -92,6 +92,37 @@ BUILD(reduce_min, nd_mul(nd_reduce_min(x[0], ND_AXES(0, 2), false), nd_reduce_mi
 BUILD(argmax, FLOAT(nd_argmax(x[0], 0)))
 BUILD(argmin, FLOAT(nd_argmin(x[0], 0)))
 BUILD(matmul, nd_matmul(x[0], x[1]))
+BUILD(conv2d,
+      nd_conv2d(x[0], x[1], (&(nd_conv_options){.stride = {2, 1}, .low = {1, 2}, .high = {1, 0}, .dilation = {1, 2}})))
+BUILD(conv2d_dx, nd_conv2d_transpose(x[0], x[1], (&(nd_conv_options){.stride = {2, 3}, .low = {1, 0}, .size = {4, 0}})))
+/* The gradient of a convolution by its kernel, as a value to be differentiated. */
+BUILD(conv2d_dw,
+      nd_gradient(nd_sum(nd_mul(nd_conv2d(x[0], x[1], (&(nd_conv_options){.stride = {1, 2}, .low = {1, 1}})), x[2]),
+                         ND_ALL_AXES, false),
+                  x[1]))
+BUILD(max_pool,
+      nd_max_pool2d(nd_mul(x[0], x[0]), (&(nd_pool_options){.window = {2, 3}, .stride = {1, 2}, .low = {1, 1}})))
+BUILD(max_pool_index, FLOAT(nd__make1(ND__OP_max_pool_index, "", x[0], 4,
+                                      ((nd__attr[]){nd__attr_ints(ND__A_window, 2, (int64_t[]){2, 2}),
+                                                    nd__attr_ints(ND__A_stride, 2, (int64_t[]){1, 1}),
+                                                    nd__attr_ints(ND__A_low, 2, (int64_t[]){0, 0}),
+                                                    nd__attr_ints(ND__A_high, 2, (int64_t[]){0, 0})}))))
+/* The gradients of a pool, with a window that has no element, and with one that is chosen twice. */
+static nd_value *build_max_pool_pick(nd_module *m, nd_value **x)
+{
+    const uint8_t items[] = {3, 1, 2, 0, 9, 2, 1, 3};
+    nd_shape shape = nd_shape_of(4, (int64_t[]){1, 2, 2, 2});
+    nd_value *index = nd__constant(m, "", ND_U8, &shape, 8, items);
+    nd__attr attrs[] = {
+        nd__attr_ints(ND__A_window, 2, (int64_t[]){2, 2}), nd__attr_ints(ND__A_stride, 2, (int64_t[]){1, 1}),
+        nd__attr_ints(ND__A_low, 2, (int64_t[]){0, 1}), nd__attr_ints(ND__A_high, 2, (int64_t[]){0, 0})};
+    return nd__make2(ND__OP_max_pool_pick, "", nd_mul(x[0], x[0]), index, 4, attrs);
+}
+static nd_value *build_max_pool_spread(nd_module *m, nd_value **x)
+{
+    nd_value *p[] = {x[1]}, *picked = build_max_pool_pick(m, p);
+    return nd_gradient(nd_sum(nd_mul(nd_mul(picked, x[0]), x[0]), ND_ALL_AXES, false), x[1]);
+}
 BUILD(reshape, nd_reshape(nd_mul(x[0], x[0]), ND_SHAPE(3, 2)))
 BUILD(transpose, nd_transpose(nd_mul(x[0], x[0]), ND_AXES(2, 0, 1)))
 BUILD(broadcast, nd_broadcast(nd_mul(x[0], x[0]), ND_SHAPE(4, 2, 3)))
@@ -195,6 +226,13 @@ static const op_case cases[] = {
     NONE(argmax, 1, M23)
     NONE(argmin, 1, M23)
     CASE(matmul, 2, -1, 1, M23, M34)
+    CASE(conv2d, 2, -1, 1, {4, {2, 4, 5, 2}}, {4, {3, 2, 2, 3}})
+    CASE(conv2d_dx, 2, -1, 1, {4, {2, 2, 2, 3}}, {4, {3, 2, 2, 3}})
+    CASE(conv2d_dw, 3, -1, 1, {4, {2, 3, 4, 2}}, {4, {2, 3, 2, 2}}, {4, {2, 3, 2, 2}})
+    CASE(max_pool, 1, -1, 1, {4, {2, 3, 4, 2}})
+    NONE(max_pool_index, 1, {4, {1, 3, 3, 1}})
+    CASE(max_pool_pick, 1, -1, 1, {4, {1, 3, 2, 2}})
+    CASE(max_pool_spread, 2, -1, 1, {4, {1, 2, 2, 2}}, {4, {1, 3, 2, 2}})
     CASE(reshape, 1, -1, 1, M23)
     CASE(transpose, 1, -1, 1, T234)
     CASE(broadcast, 1, -1, 1, {2, {2, 1}})
@@ -245,6 +283,17 @@ BUILD(pow_constant, nd_pow(x[0], nd_const(m, 2.5)))
 BUILD(pow_four, nd_pow(x[0], nd_const(m, 4)))
 BUILD(norm, nd_sqrt(nd_sum(nd_mul(x[0], x[0]), ND_ALL_AXES, false)))
 BUILD(mask, nd_mul(x[0], FLOAT(nd_and(nd_gt(x[0], nd_const(m, -0.4)), nd_lt(x[0], nd_const(m, 0.4))))))
+BUILD(conv_groups, nd_conv2d(x[0], x[1], (&(nd_conv_options){.same = true, .groups = 2})))
+BUILD(conv_same_strided, nd_conv2d(x[0], x[1], (&(nd_conv_options){.same = true, .stride = {2, 2}})))
+BUILD(conv_far_padding, nd_conv2d(x[0], x[1], (&(nd_conv_options){.low = {3, 0}, .high = {0, 4}})))
+BUILD(transpose_same,
+      nd_conv2d_transpose(x[0], x[1], (&(nd_conv_options){.same = true, .stride = {2, 3}, .groups = 2})))
+BUILD(conv_line, nd_conv1d(x[0], x[1], (&(nd_conv_options){.same = true, .dilation = {2}})))
+BUILD(transpose_line, nd_conv1d_transpose(x[0], x[1], (&(nd_conv_options){.stride = {2}, .low = {1}})))
+BUILD(average,
+      nd_avg_pool2d(nd_mul(x[0], x[0]), (&(nd_pool_options){.window = {2, 3}, .stride = {1, 2}, .same = true})))
+BUILD(average_line, nd_avg_pool1d(nd_mul(x[0], x[0]), (&(nd_pool_options){.window = {2}})))
+BUILD(max_line, nd_max_pool1d(nd_mul(x[0], x[0]), (&(nd_pool_options){.window = {3}, .stride = {1}})))
 BUILD(scalar_of_one, nd_mul(x[0], nd_exp(x[0])))
 
 /* clang-format off */
@@ -295,6 +344,15 @@ static const op_case more[] = {
     CASE(pow_four, 1, -1, 1, M23)
     CASE(norm, 1, 0.5, 1, V5)
     CASE(mask, 1, -1, 1, M23)
+    CASE(conv_groups, 2, -1, 1, {4, {1, 3, 3, 4}}, {4, {3, 2, 2, 2}})
+    CASE(conv_same_strided, 2, -1, 1, {4, {1, 4, 3, 2}}, {4, {3, 3, 2, 1}})
+    CASE(conv_far_padding, 2, -1, 1, {4, {1, 2, 2, 1}}, {4, {2, 2, 1, 2}})
+    CASE(transpose_same, 2, -1, 1, {4, {1, 2, 2, 4}}, {4, {3, 2, 1, 4}})
+    CASE(conv_line, 2, -1, 1, {3, {2, 5, 2}}, {3, {3, 2, 2}})
+    CASE(transpose_line, 2, -1, 1, {3, {2, 3, 2}}, {3, {4, 1, 2}})
+    CASE(average, 1, -1, 1, {4, {1, 3, 4, 2}})
+    CASE(average_line, 1, -1, 1, {3, {2, 5, 2}})
+    CASE(max_line, 1, -1, 1, {3, {2, 5, 2}})
     CASE(scalar_of_one, 1, -1, 1, {3, {1, 1, 1}})
 };
 /* clang-format on */

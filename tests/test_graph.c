@@ -194,6 +194,87 @@ START_TEST(shapes)
 }
 END_TEST
 
+/* An image and a kernel of those shapes, and `options` that are none yet. */
+#define WINDOWS(image, kernel)                                                                                         \
+    nd_value *v = nd_input_at("net.c:20", l.m, "image", ND_F32, image);                                                \
+    nd_value *k = nd_input_at("net.c:21", l.m, "kernel", ND_F32, kernel);                                              \
+    nd_conv_options o = {{0}, {0}, {0}, false, {0}, 0, {0}};                                                           \
+    nd_pool_options p = {{2, 2}, {0}, {0}, {0}, false};                                                                \
+    (void)o, (void)p, (void)k
+#define WINDOWS_OF_5 WINDOWS(ND_SHAPE(l.B, 5, 5, 4), ND_SHAPE(3, 3, 4, 6))
+#define IMAGE "\n  note: operand 0, \"image\" f32[B=32,5,5,4], is the input made at net.c:20"
+#define KERNEL "\n  note: operand 1, \"kernel\" f32[3,3,4,6], is the input made at net.c:21"
+
+START_TEST(windows)
+{
+    SAYS(
+        "at:1: conv2d: the image has 4 channels, the kernel takes 3\n  note: operand 0, \"image\" f32[1,5,5,4], is the "
+        "input made at net.c:20\n  note: operand 1, \"kernel\" f32[3,3,3,6], is the input made at net.c:21",
+        WINDOWS(ND_SHAPE(1, 5, 5, 4), ND_SHAPE(3, 3, 3, 6));
+        nd_conv2d_at("at:1", v, k, NULL));
+    SAYS("at:1: conv2d: the image has 4 channels, the kernel takes 4 for each of 2 groups" IMAGE KERNEL, WINDOWS_OF_5;
+         o.groups = 2; nd_conv2d_at("at:1", v, k, &o));
+    SAYS("at:1: conv2d: a window of height 7 does not fit 5 and 1 of padding" IMAGE KERNEL, WINDOWS_OF_5;
+         o.dilation[0] = 3; o.high[0] = 1; nd_conv2d_at("at:1", v, k, &o));
+    SAYS("at:1: conv2d: the stride -1 along the width is not a number from 1" IMAGE KERNEL, WINDOWS_OF_5;
+         o.stride[1] = -1; nd_conv2d_at("at:1", v, k, &o));
+    SAYS("at:1: conv2d: the image is f32[2,3], expected rank 4: [N, height, width, channels]" X KERNEL, WINDOWS_OF_5;
+         (void)v; nd_conv2d_at("at:1", l.x, k, NULL));
+    SAYS("at:1: conv2d: axis 1 of the image f32[1,B=32,5,4] is named, only the batch may be\n  note: operand 0, "
+         "\"image\" "
+         "f32[1,B=32,5,4], is the input made at net.c:20" KERNEL,
+         WINDOWS(ND_SHAPE(1, l.B, 5, 4), ND_SHAPE(3, 3, 4, 6));
+         nd_conv2d_at("at:1", v, k, NULL));
+    SAYS("at:1: conv2d: the width becomes too large" IMAGE KERNEL, WINDOWS_OF_5; o.low[1] = o.high[1] = (int64_t)1 << 60;
+         nd_conv2d_at("at:1", v, k, &o));
+    SAYS("at:1: conv2d: dtypes differ, f32 and i32; nothing is promoted, use nd_cast" IMAGE
+         "\n  note: operand 1 is %14 i32[3,3,4,6], made by cast",
+         WINDOWS_OF_5;
+         nd_conv2d_at("at:1", v, nd_cast_at("", k, ND_I32), NULL));
+    SAYS("at:1: conv2d_dx: the convolution of f32[B=32,4,9,4] gives f32[B=32,2,7,6], not f32[B=32,1,7,6]\n  note: "
+         "operand 0 is "
+         "%14 f32[B=32,1,7,6], made by slice" KERNEL,
+         WINDOWS(ND_SHAPE(l.B, 2, 7, 6), ND_SHAPE(3, 3, 4, 6));
+         o.size[0] = 4; nd_conv2d_transpose_at("at:1", nd_at_at("", v, ":, :1"), k, &o));
+    SAYS("at:1: conv1d: \"x\" is f32[2,3], expected rank 3: [N, length, channels]" X, WINDOWS_OF_5; (void)v;
+         nd_conv1d_at("at:1", l.x, k, &o));
+    SAYS("at:1: max_pool: the padding along the width is not smaller than the window's 2" IMAGE, WINDOWS_OF_5;
+         p.low[1] = 2; nd_max_pool2d_at("at:1", v, &p));
+    SAYS("at:1: max_pool2d: the window's height 0 is less than 1", WINDOWS_OF_5; p.window[0] = 0;
+         nd_max_pool2d_at("at:1", v, &p));
+    SAYS("at:1: avg_pool2d: %14 is i32[B=32,5,5,4], expected floats", WINDOWS_OF_5;
+         nd_avg_pool2d_at("at:1", nd_cast_at("", v, ND_I32), &p));
+    FAILS(ND_ERR_ARGUMENT, "at:1: max_pool2d: the options are NULL, a pool needs its window", WINDOWS_OF_5;
+          nd_max_pool2d_at("at:1", v, NULL));
+}
+END_TEST
+
+/* The sizes that windows give, also of the convolution that goes back. */
+START_TEST(places_of_windows)
+{
+    static const int64_t expected[][2] = {{3, 3}, {2, 3}, {5, 5}, {3, 2}};
+    nd_module *m = nd_module_create("places");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(nd_dim(m, "B", 2), 5, 5, 2)),
+             *k = nd_input(m, "k", ND_F32, ND_SHAPE(3, 3, 2, 2));
+    const nd_conv_options options[] = {{.groups = 1},
+                                       {.stride = {2, 1}},
+                                       {.same = true, .dilation = {2, 1}},
+                                       {.same = true, .stride = {2, 3}, .size = {5, 5}}};
+    for (int i = 0; i < 4; i++) {
+        nd_shape y = nd_value_shape(nd_conv2d(x, k, &options[i]));
+        nd_shape back = nd_value_shape(nd_conv2d_transpose(nd_conv2d(x, k, &options[i]), k, &options[i]));
+        ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
+        ck_assert(y.dims[0] == x->shape.dims[0] && y.dims[1] == expected[i][0] && y.dims[2] == expected[i][1]);
+        ck_assert(nd__shape_equal(&back, &x->shape));
+    }
+    nd_shape doubled = nd_value_shape(nd_conv2d_transpose(x, k, (&(nd_conv_options){.same = true, .stride = {2, 2}})));
+    ck_assert(doubled.dims[1] == 10 && doubled.dims[2] == 10);
+    nd_shape pooled = nd_value_shape(nd_max_pool2d(x, (&(nd_pool_options){.window = {2, 3}, .stride = {0, 1}})));
+    ck_assert(pooled.dims[1] == 2 && pooled.dims[2] == 3);
+    nd_module_destroy(m);
+}
+END_TEST
+
 START_TEST(sizes)
 {
     SAYS("at:1: input: rank 9 is outside 0..8",
@@ -445,6 +526,8 @@ int main(void)
     tcase_add_test(t, reductions_and_axes);
     tcase_add_test(t, products);
     tcase_add_test(t, shapes);
+    tcase_add_test(t, windows);
+    tcase_add_test(t, places_of_windows);
     tcase_add_test(t, sizes);
     tcase_add_test(t, named_dimensions);
     tcase_add_test(t, null_poison_and_other_modules);

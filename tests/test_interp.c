@@ -36,6 +36,10 @@ static double tolerance_of(nd__op op)
     case ND__OP_sum: /* a chain of 64 in each of up to four axes, or 128 in a lane; each step rounds once, to half an
                         epsilon */
     case ND__OP_matmul:
+    case ND__OP_conv2d:
+    case ND__OP_conv2d_dx:
+    case ND__OP_conv2d_dw:
+    case ND__OP_max_pool_spread:
     case ND__OP_scatter_add:
         return 128;
     default:
@@ -46,7 +50,9 @@ static double tolerance_of(nd__op op)
 /* Sums of infinities of both signs, or beyond the largest f32, are the business of tests of their own. */
 static bool takes_special_values(nd__op op)
 {
-    return op != ND__OP_sum && op != ND__OP_matmul && op != ND__OP_scatter_add && !(nd__ops[op].traits & ND__CONTROL);
+    const bool adds = op == ND__OP_sum || op == ND__OP_matmul || op == ND__OP_conv2d || op == ND__OP_conv2d_dx ||
+                      op == ND__OP_conv2d_dw || op == ND__OP_max_pool_spread || op == ND__OP_scatter_add;
+    return !adds && !(nd__ops[op].traits & ND__CONTROL);
 }
 
 static void **allocate_values(int count, nd_value *const *values)

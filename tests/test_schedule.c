@@ -188,6 +188,48 @@ START_TEST(training_steps)
 }
 END_TEST
 
+/* Convolutions whose channels fill no, some, all lanes; borders on all sides; a bias, an activation, the sum of both
+ * ways and an update behind them; pools in between, of which the gradient shares the kernel. */
+START_TEST(convolutions_of_every_kind)
+{
+    static const struct {
+        int64_t size[2], in, out, kernel[2];
+        nd_conv_options options;
+    } kinds[] = {
+        {{9, 9}, 1, 6, {5, 5}, {.groups = 1}},
+        {{6, 8}, 6, 16, {3, 3}, {.same = true}},
+        {{7, 33}, 3, 17, {3, 3}, {.same = true, .stride = {2, 2}}},
+        {{5, 30}, 16, 32, {1, 1}, {.stride = {2, 2}}},
+        {{4, 40}, 20, 40, {2, 3}, {.low = {3, 1}, .high = {0, 5}, .stride = {1, 3}, .dilation = {1, 2}}},
+        {{6, 7}, 18, 18, {3, 3}, {.same = true, .groups = 18}},
+        {{6, 5}, 8, 12, {2, 2}, {.groups = 2, .stride = {3, 1}, .dilation = {2, 2}}},
+        {{1, 64}, 70, 5, {1, 4}, {.same = true}},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const nd_conv_options *o = &kinds[i].options;
+        const int64_t groups = o->groups ? o->groups : 1, in = kinds[i].in, out = kinds[i].out;
+        nd_module *m = nd_module_create("conv");
+        nd_value *x = input(m, "x", ND_SHAPE(3, kinds[i].size[0], kinds[i].size[1], in));
+        nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(kinds[i].kernel[0], kinds[i].kernel[1], in / groups, out),
+                                  nd_zeros()),
+                 *b = nd_variable(m, "b", ND_F32, ND_SHAPE(out), nd_zeros());
+        nd_value *y = nd_relu(nd_add(nd_conv2d(nd_sin(x), w, o), b));
+        nd_shape shape = nd_value_shape(y);
+        if (shape.dims[1] > 1 && shape.dims[2] > 1)
+            y = nd_add(nd_max_pool2d(y, (&(nd_pool_options){.window = {2, 2}})),
+                       nd_avg_pool2d(y, (&(nd_pool_options){.window = {3, 3}, .stride = {2, 2}, .low = {1, 1}})));
+        nd_value *loss = nd_sum(nd_mul(y, y), ND_ALL_AXES, false), *grads[3];
+        nd_gradients(loss, 3, (nd_value *[]){x, w, b}, grads);
+        nd_function *f = nd_function(m, "step", ND_VALUES(x), ND_VALUES(loss, y, grads[0]));
+        nd_assign(f, w, nd_sub(w, nd_mul(nd_const(m, 0.125), grads[1])));
+        nd_assign(f, b, nd_sub(b, nd_mul(nd_const(m, 0.125), grads[2])));
+        char what[32];
+        snprintf(what, sizeof what, "convolution %d", (int)i);
+        compare_and_destroy(what, m);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule");
@@ -198,6 +240,7 @@ int main(void)
     tcase_add_test(random, sums_of_every_length);
     tcase_add_test(random, rows_in_passes);
     tcase_add_test(random, products_of_every_shape);
+    tcase_add_test(random, convolutions_of_every_kind);
     tcase_add_test(random, updates_in_place);
     tcase_add_test(random, training_steps);
     suite_add_tcase(suite, random);

@@ -147,6 +147,57 @@ static nd_value *call_scatter_add(nd__formula *f, nd__argument *a)
     return nd_scatter_add_at(f->place, a[0].value, a[1].value, a[2].integer);
 }
 
+/* -- windows ------------------------------------------------------------------------------------------------------ */
+
+/* A number for both axes, or two; nothing given leaves zeros. */
+static bool pair_of(nd__formula *f, const char *name, const nd__argument *a, int64_t *to)
+{
+    if (a->given && a->list.rank != 1 && a->list.rank != 2) {
+        nd__fail(f->m, ND_ERR_GRAPH, f->place, "%s: %d numbers, expected one or two", name, a->list.rank);
+        return false;
+    }
+    for (int i = 0; i < 2; i++)
+        to[i] = a->given ? a->list.dims[a->list.rank == 1 ? 0 : i] : 0;
+    return true;
+}
+
+typedef nd_value *conv_call(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options);
+typedef nd_value *pool_call(nd_place place, nd_value *x, const nd_pool_options *options);
+
+static nd_value *call_conv(nd__formula *f, nd__argument *a, conv_call *build)
+{
+    nd_conv_options o = {.same = a[5].integer, .groups = a[7].given ? a[7].integer : 1};
+    if (!pair_of(f, "stride", &a[2], o.stride) || !pair_of(f, "low", &a[3], o.low) ||
+        !pair_of(f, "high", &a[4], o.high) || !pair_of(f, "dilation", &a[6], o.dilation) ||
+        !pair_of(f, "size", &a[8], o.size))
+        return &f->m->poison;
+    return build(f->place, a[0].value, a[1].value, &o);
+}
+
+static nd_value *call_pool(nd__formula *f, nd__argument *a, pool_call *build)
+{
+    nd_pool_options o = {.same = a[5].integer};
+    if (!pair_of(f, "window", &a[1], o.window) || !pair_of(f, "stride", &a[2], o.stride) ||
+        !pair_of(f, "low", &a[3], o.low) || !pair_of(f, "high", &a[4], o.high))
+        return &f->m->poison;
+    return build(f->place, a[0].value, &o);
+}
+
+#define CALL(kind, name)                                                                                               \
+    static nd_value *call_##name(nd__formula *f, nd__argument *a)                                                      \
+    {                                                                                                                  \
+        return call_##kind(f, a, nd_##name##_at);                                                                      \
+    }
+CALL(conv, conv2d)
+CALL(conv, conv1d)
+CALL(conv, conv2d_transpose)
+CALL(conv, conv1d_transpose)
+CALL(pool, max_pool2d)
+CALL(pool, max_pool1d)
+CALL(pool, avg_pool2d)
+CALL(pool, avg_pool1d)
+#undef CALL
+
 /* -- made from nothing -------------------------------------------------------------------------------------------- */
 
 static nd_value *call_full(nd__formula *f, nd__argument *a)
@@ -281,6 +332,21 @@ static nd_value *call_gradient(nd__formula *f, nd__argument *a)
     {                                                                                                                  \
         VALUE("x"), {.name = "axis", .kind = ND__PARAM_AXES, .optional = true}, FLAG("keepdims")                       \
     }
+#define NUMBERS(n)                                                                                                     \
+    {                                                                                                                  \
+        .name = n, .kind = ND__PARAM_NUMBERS, .optional = true                                                         \
+    }
+#define CONV                                                                                                           \
+    VALUE("x"), VALUE("kernel"), NUMBERS("stride"), NUMBERS("low"), NUMBERS("high"), FLAG("same"),                     \
+        NUMBERS("dilation"),                                                                                           \
+    {                                                                                                                  \
+        .name = "groups", .kind = ND__PARAM_SIZE, .optional = true                                                     \
+    }
+#define POOL                                                                                                           \
+    {                                                                                                                  \
+        VALUE("x"), {.name = "window", .kind = ND__PARAM_NUMBERS}, NUMBERS("stride"), NUMBERS("low"), NUMBERS("high"), \
+            FLAG("same")                                                                                               \
+    }
 static const nd__call calls[] = {
     {"sum", REDUCTION, call_sum},
     {"mean", REDUCTION, call_mean},
@@ -317,6 +383,14 @@ static const nd__call calls[] = {
      call_pad},
     {"gather", {VALUE("table"), VALUE("indices")}, call_gather},
     {"scatter_add", {VALUE("updates"), VALUE("indices"), {.name = "rows", .kind = ND__PARAM_SIZE}}, call_scatter_add},
+    {"conv2d", {CONV}, call_conv2d},
+    {"conv1d", {CONV}, call_conv1d},
+    {"conv2d_transpose", {CONV, NUMBERS("size")}, call_conv2d_transpose},
+    {"conv1d_transpose", {CONV, NUMBERS("size")}, call_conv1d_transpose},
+    {"max_pool2d", POOL, call_max_pool2d},
+    {"max_pool1d", POOL, call_max_pool1d},
+    {"avg_pool2d", POOL, call_avg_pool2d},
+    {"avg_pool1d", POOL, call_avg_pool1d},
     {"full", {SHAPE, {.name = "value", .kind = ND__PARAM_NUMBER}, DTYPE}, call_full},
     {"zeros", {SHAPE, DTYPE}, call_zeros},
     {"ones", {SHAPE, DTYPE}, call_ones},
@@ -339,6 +413,9 @@ static const nd__call calls[] = {
     {"gradient", {VALUE("value"), VALUE("target")}, call_gradient},
 };
 #undef VALUE
+#undef NUMBERS
+#undef CONV
+#undef POOL
 #undef SHAPE
 #undef AXIS
 #undef DTYPE

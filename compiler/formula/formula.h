@@ -61,7 +61,7 @@ typedef struct nd__param {
     bool optional;
 } nd__param;
 
-enum { ND__MAX_PARAMS = 5 };
+enum { ND__MAX_PARAMS = 9 };
 
 /* One argument; which fields, the parameter's kind says. All zero where it was left out. */
 typedef struct nd__argument {

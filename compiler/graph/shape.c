@@ -1,50 +1,9 @@
-/* The shape rules: one function per rule of ops.def, from operands and attributes to the types of the results.
- *
- * A rule sees operands of which the number and the class of dtypes are already checked. It says what is wrong in the words of somebody
- * who called the builder: the op, the operands' names and shapes. */
-#include "compiler/graph/graph.h"
+/* The shape rules: one function per rule of ops.def, from operands and attributes to the types of the results. Those of windows
+ * are in shape_window.c. */
+#include "compiler/graph/shape.h"
 
 #include <stdio.h>
 #include <string.h>
-
-typedef struct rule_call {
-    nd_module *m;
-    nd__op op;
-    nd_place place;
-    int n;
-    nd_value *const *in;
-    const nd__attr *attrs;
-    int result_count;
-    nd__type *results; /* room for one; rules with more allocate */
-} rule_call;
-
-static const nd__attr *attr(const rule_call *c, nd__attr_key key)
-{
-    for (int i = 0; i < ND__MAX_ATTRS; i++)
-        if (nd__ops[c->op].attrs[i] == key)
-            return &c->attrs[i];
-    return NULL;
-}
-
-static const char *show(const rule_call *c, const nd_value *v)
-{
-    return nd__show_type(c->m, v->dtype, &v->shape);
-}
-
-#define REFUSE(c, ...) (nd__fail((c)->m, ND_ERR_GRAPH, (c)->place, __VA_ARGS__), refuse_notes(c))
-
-static bool refuse_notes(const rule_call *c)
-{
-    nd__note_operands(c->m, c->place, c->n, c->in);
-    return false;
-}
-
-static bool one(rule_call *c, nd_dtype dtype, nd_shape shape)
-{
-    c->result_count = 1;
-    c->results[0] = (nd__type){dtype, shape};
-    return true;
-}
 
 static nd_shape shape_of_attr(const nd__attr *a)
 {
@@ -513,7 +472,8 @@ static bool rule_SCAN(rule_call *c)
 
 static bool (*const rules[ND__RULES])(rule_call *) = {
     rule_GIVEN,     rule_VARIABLE, rule_SIZE,   rule_IOTA,    rule_RANDOM,    rule_SAME,      rule_COMPARE, rule_SELECT,
-    rule_CAST,      rule_REDUCE,   rule_ARGREDUCE, rule_MATMUL, rule_RESHAPE, rule_TRANSPOSE, rule_BROADCAST, rule_SLICE,
+    rule_CAST,      rule_REDUCE,   rule_ARGREDUCE, rule_MATMUL, nd__rule_conv, nd__rule_conv_dx, nd__rule_conv_dw, nd__rule_pool,
+    nd__rule_pool_pick, nd__rule_pool_spread, rule_RESHAPE, rule_TRANSPOSE, rule_BROADCAST, rule_SLICE,
     rule_CONCAT,    rule_PAD,      rule_GATHER, rule_SCATTER, rule_APPLY,     rule_COND,      rule_SCAN,
 };
 

@@ -155,7 +155,8 @@ static bool order_before_write(nd__block *b, nd__group *writer, const nd_value *
 {
     bool apart, own = reads(writer, old, &apart);
     if (own && (apart || writer->copy ||
-                (writer->kind != ND__G_MAP && writer->kind != ND__G_PRODUCT && writer->kind != ND__G_COLUMNS)))
+                (writer->kind != ND__G_MAP && writer->kind != ND__G_PRODUCT && writer->kind != ND__G_CONV &&
+                 writer->kind != ND__G_COLUMNS)))
         return false;
     for (int i = 0; i < b->group_count; i++) {
         nd__group *g = b->groups[i];
@@ -237,6 +238,10 @@ static bool lower(nd__block *b, const nd__group *g, nd__steps *steps)
         return nd__lower_columns(b, g, steps);
     case ND__G_PRODUCT:
         return nd__lower_product(b, g, steps);
+    case ND__G_CONV:
+        return g->anchor->op == ND__OP_conv2d_dw ? nd__lower_conv_dw(b, g, steps) : nd__lower_conv(b, g, steps);
+    case ND__G_POOL:
+        return nd__lower_pool(b, g, steps);
     case ND__G_ARG:
         return nd__lower_arg(b, g, steps);
     case ND__G_MOVE:

@@ -10,6 +10,8 @@ typedef enum nd__group_kind {
     ND__G_ROWS,    /* the same with reductions along the last axis; values of one element a row may take part */
     ND__G_COLUMNS, /* a reduction that keeps the last axis, and elementwise on its result */
     ND__G_PRODUCT, /* a matmul and elementwise on its result */
+    ND__G_CONV,    /* a convolution or a gradient of one, and elementwise on its result */
+    ND__G_POOL,    /* a pool, and elementwise on its result */
     ND__G_ARG,     /* argmax, argmin */
     ND__G_MOVE,    /* concat, pad */
     ND__G_SCATTER, /* scatter_add */
@@ -119,6 +121,9 @@ bool nd__lower_map(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_columns(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_conv(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_conv_dw(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_pool(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_arg(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_move(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_scatter(nd__block *b, const nd__group *g, nd__steps *steps);

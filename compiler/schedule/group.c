@@ -32,9 +32,20 @@ static bool is_generator(const nd__block *b, const nd__node *n)
     return (nd__ops[n->op].traits & ND__GENERATOR) && !b->spots[n->number];
 }
 
+static bool is_conv(const nd__node *n)
+{
+    return n->op == ND__OP_conv2d || n->op == ND__OP_conv2d_dx || n->op == ND__OP_conv2d_dw;
+}
+
+static bool is_pool(const nd__node *n)
+{
+    return n->op == ND__OP_max_pool || n->op == ND__OP_max_pool_index || n->op == ND__OP_max_pool_pick ||
+           n->op == ND__OP_max_pool_spread;
+}
+
 static bool memory_only(const nd__node *n)
 {
-    return n->op == ND__OP_matmul || (nd__ops[n->op].traits & ND__CONTROL);
+    return n->op == ND__OP_matmul || is_conv(n) || (nd__ops[n->op].traits & ND__CONTROL);
 }
 
 nd__group *nd__group_of(nd__block *b, int number)
@@ -234,12 +245,18 @@ static bool shape_is(const nd_shape *shape, int rank, const int64_t *size)
     return shape->rank == rank && memcmp(shape->dims, size, (size_t)rank * sizeof *size) == 0;
 }
 
+/* A kernel that keeps its anchor's result in registers for what follows. */
+static bool is_tiled(const nd__group *g)
+{
+    return g->kind == ND__G_PRODUCT || g->kind == ND__G_CONV || g->kind == ND__G_POOL;
+}
+
 /* Whether a pointwise result of that shape can be computed in the group: the whole domain, or in rows one element a
  * row. */
 static bool shape_fits(const nd__group *g, const nd_shape *shape)
 {
     if (shape_is(shape, g->rank, g->size))
-        return g->kind == ND__G_MAP || g->kind == ND__G_ROWS || g->kind == ND__G_COLUMNS || g->kind == ND__G_PRODUCT;
+        return g->kind == ND__G_MAP || g->kind == ND__G_ROWS || g->kind == ND__G_COLUMNS || is_tiled(g);
     if (g->kind != ND__G_ROWS)
         return false;
     nd_shape row = *shape;
@@ -414,11 +431,31 @@ static void group_anchor(nd__block *b, const nd__node *n, nd__group_kind kind, c
     g->anchor = n;
     use_operands(b, &u, n, NULL);
     add_member(b, g, n);
-    if (kind != ND__G_PRODUCT)
+    if (!is_tiled(g))
         b->in_memory[n->number] = true;
     if (!memory_only(n))
         absorb_producers(b, g, n, &u, users);
     connect(b, g, &u);
+}
+
+/* The maximum of a window and its index are found together. */
+static bool join_pool(nd__block *b, const nd__node *n)
+{
+    for (int i = 0; i < b->group_count && n->op == ND__OP_max_pool_index; i++) {
+        nd__group *g = b->groups[i];
+        if (g->merged >= 0 || g->kind != ND__G_POOL || g->anchor->op != ND__OP_max_pool ||
+            g->anchor->inputs[0] != n->inputs[0])
+            continue;
+        bool same = true;
+        for (int k = 0; k < n->attr_count && same; k++)
+            same = memcmp(n->attrs[k].ints, g->anchor->attrs[k].ints, 2 * sizeof *n->attrs[k].ints) == 0;
+        if (same) {
+            add_member(b, g, n);
+            b->in_memory[n->number] = true;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* A generator that has to lie in memory is a kernel of its own. */
@@ -562,6 +599,11 @@ bool nd__group_nodes(nd__block *b)
             group_anchor(b, n, ND__G_CONTROL, &users);
         } else if (n->op == ND__OP_matmul) {
             group_anchor(b, n, ND__G_PRODUCT, &users);
+        } else if (is_conv(n)) {
+            group_anchor(b, n, ND__G_CONV, &users);
+        } else if (is_pool(n)) {
+            if (!join_pool(b, n))
+                group_anchor(b, n, ND__G_POOL, &users);
         } else if (n->op == ND__OP_argmax || n->op == ND__OP_argmin) {
             group_anchor(b, n, ND__G_ARG, &users);
         } else if (n->op == ND__OP_scatter_add) {

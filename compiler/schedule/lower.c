@@ -108,6 +108,13 @@ static nd__kval lower_none(const lowering *l)
 #define lower_argmax lower_none
 #define lower_argmin lower_none
 #define lower_matmul lower_none
+#define lower_conv2d lower_none
+#define lower_conv2d_dx lower_none
+#define lower_conv2d_dw lower_none
+#define lower_max_pool lower_none
+#define lower_max_pool_index lower_none
+#define lower_max_pool_pick lower_none
+#define lower_max_pool_spread lower_none
 #define lower_reshape lower_none
 #define lower_transpose lower_none
 #define lower_broadcast lower_none

@@ -166,7 +166,9 @@ static bool note_sharing(nd__space *s, nd__step *step)
     step->sharing = nd__arena_alloc(s->block->plan->arena, room, sizeof *step->sharing);
     if (!step->sharing)
         return false;
-    if (!g || g->copy || (g->kind != ND__G_MAP && g->kind != ND__G_PRODUCT && g->kind != ND__G_COLUMNS))
+    if (!g || g->copy ||
+        (g->kind != ND__G_MAP && g->kind != ND__G_PRODUCT && g->kind != ND__G_CONV && g->kind != ND__G_POOL &&
+         g->kind != ND__G_COLUMNS))
         return true;
     for (int i = 0; i < s->output_count; i++)
         for (int r = 0; r < s->param_count; r++) {

@@ -283,6 +283,58 @@ ND_API nd_value *nd_matmul_at(nd_place place, nd_value *a, nd_value *b);
 #define nd_matmul_t(a, transpose_a, b, transpose_b) nd_matmul_t_at(ND_HERE, a, transpose_a, b, transpose_b)
 ND_API nd_value *nd_matmul_t_at(nd_place place, nd_value *a, bool transpose_a, nd_value *b, bool transpose_b);
 
+/* -- convolutions and pools ---------------------------------------------------------------------------------------- */
+/* Images are [N, height, width, channels], kernels [height, width, channels in / groups, channels out]; with one axis (1d) there is no height, and the
+ * first of each pair below is the length's. The batch may be named. As everywhere today, a convolution does not flip its kernel:
+ *
+ *   y[n, i, j, d] = sum over ky, kx, c of x[n, i stride + ky dilation - low, j stride + kx dilation - low, c] kernel[ky, kx, c, d]
+ *
+ * one fma after another for (ky, kx, c) ascending from +0, where what lies outside the image is no part of the sum. With groups, the channels c and d are
+ * divided into as many runs, each of which takes its own. Padding after the last window that fits is not looked at. Gradients of every order exist. */
+
+/* All zero (or NULL): stride 1, no padding ("valid"), no dilation, one group. Pairs are {along the height, along the width}. */
+typedef struct nd_conv_options {
+    int64_t stride[2];       /* 0: 1 */
+    int64_t low[2], high[2]; /* padding above and left, below and right */
+    bool same; /* instead of low and high: as much as gives ceil(size / stride) places, half of it before, the odd one behind */
+    int64_t dilation[2]; /* from one element of the kernel to the next; 0: 1 */
+    int64_t groups;      /* 0: 1; as many as channels: depthwise */
+    int64_t size[2];     /* conv2d_transpose alone: the result's height and width, where the stride leaves a choice; 0: the smallest, `same`: stride times */
+} nd_conv_options;
+
+/* Numbers of one dtype: x [N, H, W, C], kernel [KH, KW, C / groups, D]: [N, H', W', D], H' = (low + H + high - (KH - 1) dilation - 1) / stride + 1 rounded
+ * down, which must be at least 1. nd_conv1d: x [N, L, C], kernel [K, C / groups, D]. */
+#define nd_conv2d(x, kernel, options) nd_conv2d_at(ND_HERE, x, kernel, options)
+#define nd_conv1d(x, kernel, options) nd_conv1d_at(ND_HERE, x, kernel, options)
+ND_API nd_value *nd_conv2d_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options);
+ND_API nd_value *nd_conv1d_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options);
+/* The transposed convolution ("deconvolution"): what sends x back through nd_conv2d with these options and kernel, its gradient. x [N, H, W, D], kernel
+ * [KH, KW, C / groups, D]: [N, H', W', C], H' = (H - 1) stride + (KH - 1) dilation + 1 - low - high unless options say more. Each element is one chain
+ * of fma over (ky, kx, d) ascending. */
+#define nd_conv2d_transpose(x, kernel, options) nd_conv2d_transpose_at(ND_HERE, x, kernel, options)
+#define nd_conv1d_transpose(x, kernel, options) nd_conv1d_transpose_at(ND_HERE, x, kernel, options)
+ND_API nd_value *nd_conv2d_transpose_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options);
+ND_API nd_value *nd_conv1d_transpose_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options);
+
+/* The window must be given; the padding is smaller than the window. */
+typedef struct nd_pool_options {
+    int64_t window[2];
+    int64_t stride[2];       /* 0: the window's size */
+    int64_t low[2], high[2]; /* padding above and left, below and right: no part of any window */
+    bool same;               /* instead of low and high, as in nd_conv_options */
+} nd_pool_options;
+
+/* The maximum of each window (numbers; a NaN wins; r + 0, so never -0). Its gradient goes to the first maximum in row-major order. 1d: x [N, L, C]. */
+#define nd_max_pool2d(x, options) nd_max_pool2d_at(ND_HERE, x, options)
+#define nd_max_pool1d(x, options) nd_max_pool1d_at(ND_HERE, x, options)
+ND_API nd_value *nd_max_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *options);
+ND_API nd_value *nd_max_pool1d_at(nd_place place, nd_value *x, const nd_pool_options *options);
+/* The mean of each window (floats): the sum, (ky, kx) ascending, of the elements that exist, over how many they are. */
+#define nd_avg_pool2d(x, options) nd_avg_pool2d_at(ND_HERE, x, options)
+#define nd_avg_pool1d(x, options) nd_avg_pool1d_at(ND_HERE, x, options)
+ND_API nd_value *nd_avg_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *options);
+ND_API nd_value *nd_avg_pool1d_at(nd_place place, nd_value *x, const nd_pool_options *options);
+
 /* -- shape -------------------------------------------------------------------------------------------------------- */
 
 /* The same elements in row-major order with another shape; one size may be -1: what remains. */

@@ -1,0 +1,389 @@
+/* Convolutions, from the image to the windows and back, and what is elementwise on their results.
+ *
+ *   conv2d      y[n, oy, ox, d] = sum over ky, kx, c of x[n, iy, ix, c] w[ky, kx, c, d]
+ *   conv2d_dx   x[n, iy, ix, c] = sum over ky, kx, d of y[n, oy, ox, d] w[ky, kx, c, d]
+ *
+ * are one kernel: the result's channels lie in the lanes, vectors of the kernel's elements are loaded along them (for
+ * conv2d_dx from a transposed copy), elements of the image are splat. A tile of a few pixels of a row by a few vectors
+ * is accumulated in registers over the kernel's rows, columns and the channels: an implicit product, without a copy of
+ * the image. A convolution back with a stride falls into phases, pixels at a distance of the stride, each of which has
+ * every stride-th of the taps: one after another.
+ *
+ * Borders are exact: rows outside the image are passed over by a branch, and a tile at the left or right border has
+ * code of its own, in which each column of the kernel meets the pixels for which it exists. Where every channel is a
+ * group by itself, the image's channels lie in the lanes too. */
+#include "compiler/schedule/window.h"
+
+#include <string.h>
+
+enum { MOST_PIXELS = 28, MOST_VECTORS = 4, MOST_TILE = 32, UNROLLED = 64 };
+
+typedef struct conv {
+    nd__space s;
+    nd__emit e;
+    nd__conv c;
+    bool each; /* every channel is a group */
+    nd__image image, kernel;
+    int64_t chain; /* channels of a group of the image */
+    int64_t size;  /* channels that the lanes run over: of a group of the result, of all of it where each is one */
+    int64_t along, inner, group; /* the kernel's strides along lanes, channels of the image, groups of the result */
+    nd__channels channels;
+    int pixels, vectors; /* of a tile */
+    nd__walk y, x;       /* of the phase */
+    int given;
+} conv;
+
+/* One tile: pixels q0 to q0 + pixels of a row (static where they reach a border), vectors of channels from `channel`
+ * on. */
+typedef struct tile {
+    nd__kaffine row, q, channel, of_group; /* of_group: the group's number */
+    int pixels, vectors, last;             /* last: lanes of the last vector that exist */
+    int64_t static_q;                      /* where q is known, else -1: all taps exist for all pixels */
+} tile;
+
+/* -- decisions ------------------------------------------------------------------------------------------------------
+ */
+
+/* Cycles of one tile for one element of the kernel and one channel: multiply-adds, at least the latency of a chain and
+ * two loads a cycle. */
+static double tile_step(const conv *v, int pixels, int vectors)
+{
+    double cycles = pixels * vectors * v->channels.cost,
+           loads = ((v->each ? pixels * vectors : pixels) + vectors) * 0.5;
+    cycles = cycles < loads ? loads : cycles;
+    return cycles < 4 ? 4 : cycles;
+}
+
+static double row_cycles(const conv *v, int64_t count, int pixels, int vectors)
+{
+    const double start = 3 * (double)v->c.window.kernel[0] * (double)v->c.window.kernel[1] + 12, epilogue = 2;
+    const double steps = (double)(v->c.window.kernel[0] * v->c.window.kernel[1] * v->chain);
+    const int rest = (int)(count % pixels);
+    double cycles =
+        (double)(count / pixels) * (steps * tile_step(v, pixels, vectors) + start + epilogue * pixels * vectors);
+    return cycles + (rest > 0 ? steps * tile_step(v, rest, vectors) + start + epilogue * rest * vectors : 0);
+}
+
+/* The tile that takes the fewest cycles: accumulators, the kernel's vectors, a splat where it is no operand of the
+ * multiply-add. */
+static void choose_tile(conv *v)
+{
+    const nd__target *target = v->s.block->target;
+    const int room = target->vector_registers - 1 - (target->vector_bytes < 64 ? 1 : 0);
+    double best = 0;
+    for (int vectors = 1; vectors <= MOST_VECTORS && vectors <= v->channels.vectors; vectors++)
+        for (int pixels = 1; pixels <= MOST_PIXELS && pixels <= v->x.count; pixels++) {
+            if (pixels * vectors + vectors > room || pixels * vectors > MOST_TILE)
+                continue;
+            const int rest = (int)(v->channels.vectors % vectors);
+            double cycles = (double)(v->channels.vectors / vectors) * row_cycles(v, v->x.count, pixels, vectors) +
+                            (rest > 0 ? row_cycles(v, v->x.count, pixels, rest) : 0);
+            if (best == 0 || cycles < best * 0.99) {
+                best = cycles;
+                v->pixels = pixels;
+                v->vectors = vectors;
+            }
+        }
+}
+
+/* -- accumulating ----------------------------------------------------------------------------------------------------
+ */
+
+static nd__kval load_lanes(conv *v, const nd__image *from, nd__kaffine at, int64_t stride, int count)
+{
+    const int lanes = v->e.lanes;
+    return nd__k_load(&v->e.b, v->e.buffers[from->param], at, lanes, lanes == 1 ? 1 : stride, count);
+}
+
+/* One channel of the image and one element of the kernel: pixels lo to hi of the tile. */
+static void step(conv *v, const tile *t, nd__kaffine image, nd__kaffine kernel, int lo, int hi, nd__kval *acc)
+{
+    nd__kbuilder *b = &v->e.b;
+    nd__kval x[MOST_VECTORS];
+    const int lanes = v->e.lanes;
+    const int64_t pixel = v->x.move * v->image.stride[2];
+    for (int j = 0; j < t->vectors; j++)
+        x[j] = load_lanes(v, &v->kernel, nd__k_sum(kernel, nd__k_at(j * lanes * v->along)), v->along,
+                          j == t->vectors - 1 ? t->last : lanes);
+    for (int p = lo; p < hi; p++) {
+        nd__kaffine at = nd__k_sum(image, nd__k_at(p * pixel));
+        nd__kval one = v->each ? -1 : nd__k_splat(b, nd__k_load(b, v->e.buffers[v->image.param], at, 1, 1, 1), lanes);
+        for (int j = 0; j < t->vectors; j++) {
+            nd__kval pixels = v->each
+                                  ? load_lanes(v, &v->image, nd__k_sum(at, nd__k_at(j * lanes * v->image.stride[3])),
+                                               v->image.stride[3], j == t->vectors - 1 ? t->last : lanes)
+                                  : one;
+            nd__kval *to = &acc[p * t->vectors + j];
+            *to = nd__k_op3(b, ND__K_fma, pixels, x[j], *to);
+        }
+    }
+}
+
+/* The channels of the image for one element of the kernel. */
+static void over_chain(conv *v, const tile *t, nd__kaffine image, nd__kaffine kernel, int lo, int hi, nd__kval *acc)
+{
+    nd__kval carried[MOST_TILE];
+    const int n = (hi - lo) * t->vectors;
+    const int64_t channel = v->image.stride[3];
+    if (v->chain * n <= UNROLLED) {
+        for (int64_t c = 0; c < v->chain; c++)
+            step(v, t, nd__k_sum(image, nd__k_at(c * channel)), nd__k_sum(kernel, nd__k_at(c * v->inner)), lo, hi, acc);
+        return;
+    }
+    nd__kval *first = acc + lo * t->vectors, all[MOST_TILE];
+    int32_t c = nd__k_for(&v->e.b, nd__k_at(0), nd__k_at(v->chain), 1, n, first, carried);
+    memcpy(all + lo * t->vectors, carried, (size_t)n * sizeof *carried);
+    step(v, t, nd__k_plus(image, c, channel), nd__k_plus(kernel, c, v->inner), lo, hi, all);
+    nd__k_end_for(&v->e.b, all + lo * t->vectors, first);
+}
+
+/* The pixels [lo, hi) of the tile for which tap j exists. */
+static void pixels_of(const conv *v, const tile *t, int64_t j, int *lo, int *hi)
+{
+    int64_t from, to;
+    *lo = 0;
+    *hi = t->pixels;
+    if (t->static_q < 0)
+        return;
+    nd__walk_range(&v->x, j, &from, &to);
+    from -= t->static_q;
+    to -= t->static_q;
+    *lo = from < 0 ? 0 : from > t->pixels ? t->pixels : (int)from;
+    *hi = to > t->pixels ? t->pixels : to < *lo ? *lo : (int)to;
+}
+
+/* One row of the kernel. */
+static void over_columns(conv *v, const tile *t, nd__kaffine image, nd__kaffine kernel, nd__kval *acc)
+{
+    image = nd__k_sum(image, nd__k_scaled(t->q, v->x.move * v->image.stride[2]));
+    for (int64_t j = 0; j < v->x.taps; j++) {
+        int lo, hi;
+        pixels_of(v, t, j, &lo, &hi);
+        if (lo < hi)
+            over_chain(v, t, nd__k_sum(image, nd__k_at((v->x.at + j * v->x.at_step) * v->image.stride[2])),
+                       nd__k_sum(kernel, nd__k_at((v->x.k + j * v->x.k_step) * v->kernel.stride[1])), lo, hi, acc);
+    }
+}
+
+static void over_kernel_rows(conv *v, const tile *t, nd__kval *acc)
+{
+    nd__kbuilder *b = &v->e.b;
+    const int n = t->pixels * t->vectors;
+    nd__kval carried[MOST_TILE], next[MOST_TILE];
+    bool low, high;
+    if (v->y.taps == 0 || v->x.taps == 0)
+        return;
+    nd__borders(&v->y, &low, &high);
+    nd__kaffine image = nd__k_sum(nd__k_at(v->image.offset), nd__k_scaled(v->e.coord[0], v->image.stride[0]));
+    nd__kaffine kernel =
+        nd__k_sum(nd__k_at(v->kernel.offset + v->y.k * v->kernel.stride[0]), nd__k_scaled(t->channel, v->along));
+    image = nd__k_sum(image, nd__k_scaled(v->each ? t->channel : t->of_group, v->image.stride[3] * v->chain));
+    kernel = nd__k_sum(kernel, nd__k_scaled(t->of_group, v->group));
+    int32_t j = nd__k_for(b, nd__k_at(0), nd__k_at(v->y.taps), 1, n, acc, carried);
+    nd__kaffine row = nd__k_sum(nd__k_plus(nd__k_at(v->y.at), j, v->y.at_step), nd__k_scaled(t->row, v->y.move));
+    image = nd__k_sum(image, nd__k_scaled(row, v->image.stride[1]));
+    kernel = nd__k_plus(kernel, j, v->y.k_step * v->kernel.stride[0]);
+    memcpy(next, carried, (size_t)n * sizeof *next);
+    if (low || high)
+        nd__k_if(b, nd__is_inside(b, row, v->y.limit, low, high));
+    over_columns(v, t, image, kernel, next);
+    if (low || high) {
+        nd__k_else(b, n, next);
+        nd__k_end_if(b, n, carried, next);
+    }
+    nd__k_end_for(b, next, acc);
+}
+
+/* -- tiles -----------------------------------------------------------------------------------------------------------
+ */
+
+/* The point of pixel p and vector j of a tile. */
+static void at_point(conv *v, const tile *t, int p, int j)
+{
+    nd__emit *e = &v->e;
+    const int64_t first = v->x.first, step_x = v->x.step;
+    e->coord[1] = nd__k_sum(nd__k_at(v->y.first), nd__k_scaled(t->row, v->y.step));
+    e->coord[2] = nd__k_sum(nd__k_at(first + p * step_x), nd__k_scaled(t->q, step_x));
+    e->coord[3] = nd__k_sum(nd__k_sum(t->channel, nd__k_at(j * e->lanes)), nd__k_scaled(t->of_group, v->size));
+    e->count = j == t->vectors - 1 ? t->last : e->lanes;
+}
+
+/* What depends on the channel only is computed once for each vector of the tile. */
+static void finish(conv *v, const tile *t, const nd__kval *acc)
+{
+    nd__emit *e = &v->e;
+    const unsigned outer = e->open;
+    nd__kval *kept = nd__memo_keep(e), *by_vector[MOST_VECTORS];
+    for (int j = 0; j < t->vectors; j++) {
+        at_point(v, t, 0, j);
+        e->open = outer | 8u;
+        nd__memo_restore(e, kept);
+        nd__hoist(e, 0);
+        by_vector[j] = nd__memo_keep(e);
+    }
+    e->open = outer | 12u;
+    for (int p = 0; p < t->pixels && !v->s.failed; p++)
+        for (int j = 0; j < t->vectors; j++) {
+            at_point(v, t, p, j);
+            nd__memo_restore(e, by_vector[j]);
+            e->memo[v->given] = acc[p * t->vectors + j];
+            nd__emit_outputs(e, 0);
+        }
+    e->open = outer;
+    nd__memo_restore(e, kept);
+}
+
+static void emit_tile(conv *v, const tile *t)
+{
+    nd__kval acc[MOST_TILE];
+    for (int i = 0; i < t->pixels * t->vectors; i++)
+        acc[i] = nd__k_const_bits(&v->e.b, nd__k_type(v->image.base->dtype, v->e.lanes), 0);
+    over_kernel_rows(v, t, acc);
+    finish(v, t, acc);
+}
+
+/* Whether all taps exist for all pixels of the tile from q on. */
+static bool is_whole(const conv *v, int64_t q, int pixels)
+{
+    for (int64_t j = 0; j < v->x.taps; j++) {
+        int64_t lo, hi;
+        nd__walk_range(&v->x, j, &lo, &hi);
+        if (lo > q || hi < q + pixels)
+            return false;
+    }
+    return true;
+}
+
+/* Tiles of one row: a loop over those without a border, the others each by itself. */
+static void over_row(conv *v, tile *t)
+{
+    const int64_t count = v->x.count;
+    for (int64_t q = 0; q < count;) {
+        int64_t end = q;
+        t->pixels = count - q < v->pixels ? (int)(count - q) : v->pixels;
+        while (end + t->pixels <= count && is_whole(v, end, t->pixels))
+            end += t->pixels;
+        if (end > q + t->pixels) {
+            int32_t i = nd__k_for(&v->e.b, nd__k_at(q), nd__k_at(end), t->pixels, 0, NULL, NULL);
+            t->q = nd__k_plus(nd__k_at(0), i, 1);
+            t->static_q = -1;
+            emit_tile(v, t);
+            nd__k_end_for(&v->e.b, NULL, NULL);
+            q = end;
+        } else {
+            t->q = nd__k_at(q);
+            t->static_q = q;
+            emit_tile(v, t);
+            q += t->pixels;
+        }
+    }
+}
+
+static void over_rows(conv *v, tile *t)
+{
+    nd__emit *e = &v->e;
+    if (v->y.count == 0 || v->x.count == 0)
+        return;
+    int32_t i = nd__k_for(&e->b, nd__k_at(0), nd__k_at(v->y.count), 1, 0, NULL, NULL);
+    t->row = nd__k_plus(nd__k_at(0), i, 1);
+    e->coord[1] = nd__k_sum(nd__k_at(v->y.first), nd__k_scaled(t->row, v->y.step));
+    e->open |= 2u;
+    nd__kval *kept = nd__memo_keep(e);
+    nd__hoist(e, 0);
+    over_row(v, t);
+    nd__memo_restore(e, kept);
+    e->open &= ~2u;
+    nd__k_end_for(&e->b, NULL, NULL);
+}
+
+static void over_channels(conv *v, tile *t)
+{
+    nd__emit *e = &v->e;
+    const int64_t wide = (int64_t)e->lanes * v->vectors, full = v->size - v->size % wide;
+    if (full > 0) {
+        int32_t j = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), wide, 0, NULL, NULL);
+        t->channel = nd__k_plus(nd__k_at(0), j, 1);
+        t->vectors = v->vectors;
+        t->last = e->lanes;
+        over_rows(v, t);
+        nd__k_end_for(&e->b, NULL, NULL);
+    }
+    if (full < v->size) {
+        t->channel = nd__k_at(full);
+        t->vectors = (int)((v->size - full + e->lanes - 1) / e->lanes);
+        t->last = (int)(v->size - full) - (t->vectors - 1) * e->lanes;
+        over_rows(v, t);
+    }
+}
+
+static void over_groups(conv *v)
+{
+    tile t = {.of_group = nd__k_at(0)};
+    if (v->each || v->c.groups == 1) {
+        over_channels(v, &t);
+        return;
+    }
+    int32_t g = nd__k_for(&v->e.b, nd__k_at(0), nd__k_at(v->c.groups), 1, 0, NULL, NULL);
+    t.of_group = nd__k_plus(nd__k_at(0), g, 1);
+    over_channels(v, &t);
+    nd__k_end_for(&v->e.b, NULL, NULL);
+}
+
+/* -- the kernel ------------------------------------------------------------------------------------------------------
+ */
+
+static void emit_conv(conv *v, bool back)
+{
+    nd__emit *e = &v->e;
+    const nd__window *w = &v->c.window;
+    nd__hoist(e, 0);
+    nd__kval *kept = nd__memo_keep(e);
+    nd__open_axis(e, 0, 0, v->s.size[0], 1);
+    nd__hoist(e, 0);
+    for (int64_t i = 0; i < (back ? w->stride[0] : 1) && i < v->s.size[1]; i++)
+        for (int64_t j = 0; j < (back ? w->stride[1] : 1) && j < v->s.size[2]; j++) {
+            v->y = back ? nd__walk_to_image(w, 0, i) : nd__walk_to_places(w, 0);
+            v->x = back ? nd__walk_to_image(w, 1, j) : nd__walk_to_places(w, 1);
+            over_groups(v);
+        }
+    nd__close_axis(e, 0);
+    nd__memo_restore(e, kept);
+}
+
+bool nd__lower_conv(nd__block *b, const nd__group *g, nd__steps *steps)
+{
+    static const int as_it_is[] = {0, 1, 2, 3}, turned[] = {0, 1, 3, 2};
+    const nd__node *n = g->anchor;
+    const nd_value *result = &n->results[0];
+    const bool back = n->op == ND__OP_conv2d_dx;
+    conv v = {.c = nd__conv_of(n)};
+    if (nd__elements(&result->shape) == 0)
+        return true;
+    v.each = v.c.groups > 1 && v.c.in == 1 && v.c.out == 1;
+    v.chain = back ? v.c.out : v.c.in;
+    v.size = v.each ? v.c.groups : back ? v.c.in : v.c.out;
+    v.channels = nd__channels_of(b->target, result->dtype, v.size);
+    nd__space_begin(&v.s, b, g, g->rank, g->size);
+    if (!nd__find_image(b, n, 0, &v.image) || !nd__find_image(b, n, 1, &v.kernel) ||
+        !nd__turn_image(b, v.c.w, back && !v.each ? turned : as_it_is, &v.kernel, steps) ||
+        (v.each && !nd__turn_image(b, back ? v.c.y : v.c.x, as_it_is, &v.image, steps)))
+        return false;
+    v.along = v.kernel.stride[back && !v.each ? 2 : 3];
+    v.inner = v.kernel.stride[back ? 3 : 2];
+    v.group = v.each ? 0 : v.kernel.stride[3] * v.c.out;
+    v.x = back ? nd__walk_to_image(&v.c.window, 1, 0) : nd__walk_to_places(&v.c.window, 1);
+    choose_tile(&v);
+    /* Tiles have lanes along the channels even where there is one. */
+    const unsigned lane_bit = v.channels.lanes > 1 ? 8u : 0;
+    v.given = nd__expr_given(&v.s, result, nd__axes_of(&v.s, 4) | lane_bit);
+    nd__know(&v.s, result, v.given);
+    nd__add_outputs(&v.s);
+    nd__add_image(&v.s, &v.image);
+    nd__add_image(&v.s, &v.kernel);
+    v.e = nd__emit_begin(&v.s, back ? "conv_back" : "conv");
+    v.e.lanes = v.e.count = v.channels.lanes;
+    v.e.lane_axis = v.channels.lanes > 1 ? 3 : -1;
+    if (!v.s.failed)
+        emit_conv(&v, back);
+    return nd__emit_end(&v.e, 2 * nd__elements(v.c.y) * v.c.window.kernel[0] * v.c.window.kernel[1] * v.c.in, steps);
+}

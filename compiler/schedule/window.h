@@ -1,0 +1,55 @@
+/* What the kernels of convolutions and pools share: how windows walk along an axis, and images in memory. */
+#ifndef NADIR_SCHEDULE_WINDOW_H
+#define NADIR_SCHEDULE_WINDOW_H
+
+#include "compiler/graph/window.h"
+#include "compiler/schedule/emit.h"
+
+/* Windows along one axis: the result's positions first + step * q, q in [0, count), take what the taps j in [0, taps)
+ * read at at + j * at_step + q * move, where that lies in [0, limit). Tap j is element k + j * k_step of the kernel. */
+typedef struct nd__walk {
+    int64_t first, step, count;
+    int64_t taps, k, k_step;
+    int64_t at, at_step, move, limit;
+} nd__walk;
+
+/* From the image to the windows' places. */
+nd__walk nd__walk_to_places(const nd__window *w, int axis);
+/* From places to the elements of the image at `phase`, phase + stride, ..: those have the same taps. One phase for each
+ * number below the stride, of which those past the image have no positions. */
+nd__walk nd__walk_to_image(const nd__window *w, int axis, int64_t phase);
+/* The positions [lo, hi) at which tap j exists. */
+void nd__walk_range(const nd__walk *w, int64_t j, int64_t *lo, int64_t *hi);
+/* The taps [lo, hi) that exist at q, and up to which position (exclusive) they stay the same. */
+int64_t nd__walk_taps(const nd__walk *w, int64_t q, int64_t *lo, int64_t *hi);
+
+/* Whether some tap does not exist at low, at high positions. */
+void nd__borders(const nd__walk *w, bool *low, bool *high);
+/* A condition: 0 <= at, if `low`, and at < limit, if `high`; one of them. */
+nd__kval nd__is_inside(nd__kbuilder *b, nd__kaffine at, int64_t limit, bool low, bool high);
+
+/* An operand of rank 4 in memory: element strides. */
+typedef struct nd__image {
+    const nd_value *base;
+    nd__spot spot;
+    int64_t offset, stride[4], count;
+    int param;
+} nd__image;
+
+/* Where operand `which` of the node lies. False: the module has the error. */
+bool nd__find_image(nd__block *b, const nd__node *n, int which, nd__image *image);
+/* A copy with its axes in that order, the last contiguous, unless that one already is. Strides keep the operand's axes.
+ */
+bool nd__turn_image(nd__block *b, const nd_shape *shape, const int *order, nd__image *image, nd__steps *steps);
+/* Makes it a parameter of the kernel. */
+void nd__add_image(nd__space *s, nd__image *image);
+
+/* How `size` channels lie in vectors: the lanes of one, its cost beside a full register's, how many there are. */
+typedef struct nd__channels {
+    int lanes;
+    double cost;
+    int64_t vectors;
+} nd__channels;
+nd__channels nd__channels_of(const nd__target *target, nd_dtype dtype, int64_t size);
+
+#endif

@@ -102,11 +102,12 @@ const char *nd__verify(nd_module *m)
     const char *wrong = NULL;
     for (int i = 0; i < m->node_count && !wrong; i++)
         wrong = m->nodes[i]->number == i ? wrong_node(m, m->nodes[i]) : "a node has another node's number";
-    bool *need = malloc(((size_t)m->node_count * 2 + 1) * sizeof *need), *live = need + m->node_count;
+    bool *need = malloc(((size_t)m->node_count * 2 + 1) * sizeof *need);
     if (!need) {
         nd__fail_memory(m);
         return nd_status_text(ND_ERR_MEMORY);
     }
+    bool *live = need + m->node_count;
     nd__mark_live(m, live);
     for (int i = 0; i < m->function_count && !wrong; i++) {
         const nd_function *f = m->functions[i];

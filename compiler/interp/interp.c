@@ -249,7 +249,7 @@ nd_status nd__interpret_scan(const nd__node *node, const void *const *in, void *
     if (!nd__routine_prepare(&r, body))
         return ND_ERR_MEMORY;
     nd_status status = ND_OK;
-    void **all = calloc(pointers, sizeof *all), **to = all, **other = to + body->output_count;
+    void **all = calloc(pointers, sizeof *all), **to = all, **other = all ? all + body->output_count : NULL;
     const void **from = (const void **)calloc((size_t)body->input_count + 1, sizeof *from);
     if (!all || !from)
         status = ND_ERR_MEMORY;

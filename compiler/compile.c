@@ -117,7 +117,9 @@ static nd_status compile_native(compiled *c, nd_module *m, nd_program_info *info
     c->times.codegen = nd__milliseconds() - start;
     for (int i = 0; i < l.count && status == ND_OK; i++) { /* the interpreter's tables, which are ours */
         nd_program_function_info *f = (nd_program_function_info *)&info->functions[l.functions[i]];
-        f->arena_size = (size_t)l.plans[i]->arena_size;
+        f->arena_size = (size_t)(l.plans[i]->arena_size + l.plans[i]->worker_size);
+        f->worker_size = (size_t)l.plans[i]->worker_size;
+        f->parallel = nd__native_parallel(c->native, i);
         f->entry = nd__native_entry(c->native, i);
     }
     nd__lowered_release(&l);

@@ -44,8 +44,11 @@ static nd_status write_files(const nd__lowered *l, const char *path, const char 
     nd_status status = ND_OK;
     if (!object || !header || !nd__program_tables(l->m, &arena, &info))
         status = nd__no_memory(message);
-    for (int i = 0; i < l->count && status == ND_OK; i++) /* the tables lie in our arena */
-        ((nd_program_function_info *)&info.functions[i])->arena_size = (size_t)l->plans[i]->arena_size;
+    for (int i = 0; i < l->count && status == ND_OK; i++) { /* the tables lie in our arena */
+        nd_program_function_info *f = (nd_program_function_info *)&info.functions[i];
+        f->arena_size = (size_t)(l->plans[i]->arena_size + l->plans[i]->worker_size);
+        f->worker_size = (size_t)l->plans[i]->worker_size;
+    }
     if (status == ND_OK)
         status = write_header(l, &info, header, prefix, message);
     if (status == ND_OK) {

@@ -52,7 +52,7 @@ static nd_status profile(const nd__lowered *l, const nd__plan *plan, void *state
 {
     char text[ND__MESSAGE] = "";
     const int n = plan->steps.count;
-    const size_t size = ((size_t)plan->arena_size + ALIGN) / ALIGN * ALIGN;
+    const size_t size = ((size_t)(plan->arena_size + plan->worker_size) + ALIGN) / ALIGN * ALIGN;
     nd__plan *plans = nd__arena_alloc(arena, (size_t)n, sizeof *plans);
     const nd__plan **pointers = nd__arena_alloc(arena, (size_t)n, sizeof *pointers);
     double *samples = malloc((size_t)n * MOST_ROUNDS * sizeof *samples + 1);

@@ -17,6 +17,8 @@ struct nd_call {
     nd__storage *arena;
     nd__storage **held; /* memory of the inputs, then of the outputs */
     size_t held_count;
+    nd_parallel_entry parallel_entry; /* NULL: all on the thread that calls */
+    nd_parallel given, guarded;       /* how chunks are handed out; the same with the control word looked after */
     nd__message message;
 };
 
@@ -252,13 +254,72 @@ nd_status nd_run(nd_call *call)
     if (odd)
         nd__control_write(nd__control_default(before));
     nd_status status = ND_OK;
-    if (call->ready && call->entry)
+    if (call->ready && call->parallel_entry)
+        call->parallel_entry(call->state_block, call->arena_block, call->in, call->out, &call->guarded);
+    else if (call->ready && call->entry)
         call->entry(call->state_block, call->arena_block, call->in, call->out);
     else
         status = run_looking(call);
     if (odd)
         nd__control_write(before);
     return status;
+}
+
+/* -- threads ------------------------------------------------------------------------------------------------------ */
+
+/* A task with its thread's control word looked after: a host's threads may have another one. */
+typedef struct guarded_task {
+    void (*task)(void *arg, int32_t chunk, int32_t worker);
+    void *arg;
+} guarded_task;
+
+static void run_guarded_task(void *arg, int32_t chunk, int32_t worker)
+{
+    const guarded_task *g = arg;
+    const nd__control before = nd__control_read();
+    const bool odd = !nd__control_fits(before);
+    if (odd)
+        nd__control_write(nd__control_default(before));
+    g->task(g->arg, chunk, worker);
+    if (odd)
+        nd__control_write(before);
+}
+
+static void run_guarded(void *self, int32_t chunks, void (*task)(void *arg, int32_t chunk, int32_t worker), void *arg)
+{
+    const nd_call *call = self;
+    guarded_task g = {task, arg};
+    call->given.run(call->given.self, chunks, run_guarded_task, &g);
+}
+
+nd_status nd_call_set_parallel(nd_call *call, const nd_parallel *parallel)
+{
+    if (!call)
+        return ND_ERR_ARGUMENT;
+    const nd_program_function_info *f = &call->program->info.functions[call->function];
+    nd__message_clear(&call->message);
+    if (parallel && (!parallel->run || parallel->workers < 1))
+        return nd__message_set(&call->message, ND_ERR_ARGUMENT, "%s: threads: %s", f->name,
+                               parallel->run ? "expected 1 worker or more" : "the function `run` is NULL");
+    if (!parallel || !f->parallel) {
+        call->parallel_entry = NULL;
+        return ND_OK;
+    }
+    size_t more, size;
+    nd__storage *arena = NULL;
+    if (!__builtin_mul_overflow(f->worker_size, (size_t)(parallel->workers - 1), &more) &&
+        !__builtin_add_overflow(f->arena_size, more, &size))
+        arena = nd__storage_create(size);
+    if (!arena)
+        return nd__message_set(&call->message, ND_ERR_MEMORY, "%s: out of memory for an arena of %d workers", f->name,
+                               (int)parallel->workers);
+    nd__storage_release(call->arena);
+    call->arena = arena;
+    call->arena_block = nd__storage_data(arena);
+    call->given = *parallel;
+    call->guarded = (nd_parallel){run_guarded, call, parallel->workers};
+    call->parallel_entry = f->parallel;
+    return ND_OK;
 }
 
 const char *nd_call_error(const nd_call *call)

@@ -121,15 +121,17 @@ typedef struct run {
     size_t size;
 } run;
 
-static void *pointer_of(const run *r, const nd__karg *arg, int depth)
+static void *pointer_of(const run *r, const nd__karg *arg, int depth, int chunk)
 {
     const nd__buffer *b = &r->plan->buffers[arg->buffer];
-    int64_t element = arg->offset;
+    int64_t element = arg->offset + arg->chunk * chunk;
     char *base = NULL;
     for (int d = 0; d < depth; d++)
         element += arg->stride[d] * r->counters[d];
     if (b->where == ND__IN_STATE || b->where == ND__IN_ARENA)
         base = (b->where == ND__IN_STATE ? r->state : r->arena) + b->offset;
+    else if (b->where == ND__IN_WORKER) /* of worker 0 */
+        base = r->arena + r->plan->arena_size + b->offset;
     else if (b->where == ND__IN_OUTPUT)
         base = r->out[b->index];
     else /* only read: no kernel stores there */
@@ -145,9 +147,12 @@ static const char *eval_kernel(run *r, const nd__step *step, int depth)
     nd__arena scratch = {0};
     int n = argument_count(k);
     void **buffers = need(nd__arena_alloc(&scratch, (size_t)n, sizeof *buffers));
-    for (int i = 0; i < n; i++)
-        buffers[i] = pointer_of(r, &step->args[i], depth);
-    const char *error = nd__k_eval(k, buffers, r->message, r->size);
+    const char *error = NULL;
+    for (int chunk = 0; chunk < (step->chunks > 1 ? step->chunks : 1) && !error; chunk++) {
+        for (int i = 0; i < n; i++)
+            buffers[i] = pointer_of(r, &step->args[i], depth, chunk);
+        error = nd__k_eval(k, buffers, r->message, r->size);
+    }
     nd__arena_release(&scratch);
     return error;
 }
@@ -158,7 +163,7 @@ static const char *eval_step(run *r, const nd__step *step, int depth)
     if (step->kind == ND__STEP_KERNEL)
         return eval_kernel(r, step, depth);
     if (step->kind == ND__STEP_COND)
-        return eval_steps(r, *(unsigned char *)pointer_of(r, &step->args[0], depth) ? &step->body : &step->other,
+        return eval_steps(r, *(unsigned char *)pointer_of(r, &step->args[0], depth, 0) ? &step->body : &step->other,
                           depth);
     for (int64_t i = 0; i < step->length && !error; i++) {
         r->counters[depth] = i;

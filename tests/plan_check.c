@@ -23,6 +23,7 @@ typedef struct checker {
     int *owner;        /* by line: 1 + the buffer that wrote it last */
     bool **written;    /* by buffer, by its line: whether it was ever written in this run */
     int64_t iteration[ND__MAX_NEST];
+    int chunk;
 } checker;
 
 static int64_t bytes_of(const nd__buffer *b)
@@ -150,7 +151,7 @@ static void lines_of(const checker *c, const nd__step *step, int a, int64_t *fro
     const nd__buffer *b = &c->plan->buffers[arg->buffer];
     const int64_t size = (int64_t)nd_dtype_size(b->dtype);
     const int64_t elems = step->kind == ND__STEP_KERNEL ? kernel_buffer(c->plan, step, a)->elems : 1;
-    int64_t at = arg->offset;
+    int64_t at = arg->offset + arg->chunk * c->chunk;
     for (int d = 0; d < ND__MAX_NEST; d++)
         at += arg->stride[d] * c->iteration[d];
     check(elems == 0 || (at >= 0 && at + elems <= b->elems), "step %d leaves %s", step->number,
@@ -213,11 +214,17 @@ static void run_steps(checker *c, const nd__steps *steps, int depth)
             c->iteration[depth] = 0;
             continue;
         }
-        run_reads(c, step);
-        if (step->kind == ND__STEP_KERNEL)
-            run_writes(c, step);
-        else
+        if (step->kind == ND__STEP_KERNEL) { /* what shares memory is read where it is written: by the same chunk */
+            const int chunks = step->chunks > 1 ? step->chunks : 1;
+            for (c->chunk = 0; c->chunk < chunks; c->chunk++)
+                run_reads(c, step);
+            for (c->chunk = 0; c->chunk < chunks; c->chunk++)
+                run_writes(c, step);
+            c->chunk = 0;
+        } else {
+            run_reads(c, step);
             run_steps(c, random_below(c->state, 2) ? &step->body : &step->other, depth);
+        }
     }
 }
 

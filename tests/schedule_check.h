@@ -5,8 +5,10 @@
 #include "compiler/graph/graph.h"
 
 /* Fails the running Check test unless every entry point of a bound module gives the interpreter's bits when it is
- * scheduled, for each of three processors, on random elements, special ones among them; and unless the plans are right
+ * scheduled, for each of four processors, on random elements, special ones among them; and unless the plans are right
  * (plan_check.h). `passes`: after all passes. */
 void schedule_check(const char *what, nd_module *m, bool passes, uint64_t *state);
+/* How many kernels met so far run in chunks: on two of the four processors, all that can. */
+int schedule_check_chunked(void);
 
 #endif

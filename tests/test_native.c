@@ -294,6 +294,136 @@ START_TEST(ahead_of_time)
 }
 END_TEST
 
+/* -- threads ---------------------------------------------------------------------------------------------------------
+ */
+
+/* A host that hands out the chunks backwards, as workers in turn, one after another. */
+typedef struct host {
+    int jobs, chunks, workers;
+} host;
+
+static void run_backwards(void *self, int32_t chunks, void (*task)(void *arg, int32_t chunk, int32_t worker), void *arg)
+{
+    host *h = self;
+    h->jobs++;
+    h->chunks += chunks;
+    for (int32_t i = chunks - 1; i >= 0; i--)
+        task(arg, i, i % h->workers);
+}
+
+/* Kernels of every kind that are large enough to be cut, in a loop too. */
+static nd_module *large_module(void)
+{
+    nd_module *m = nd_module_create("large");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(192, 256)), *t = nd_input(m, "t", ND_F32, ND_SHAPE(192, 256));
+    nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(256, 256), nd_glorot_uniform());
+    nd_value *b = nd_variable(m, "b", ND_F32, ND_SHAPE(256), nd_zeros()), *weights[] = {w, b};
+    nd_value *h = nd_tanh(nd_add(nd_matmul(x, w), b));
+    nd_value *loss = nd_sum(nd_mul(nd_log_softmax(nd_matmul(h, w), -1), t), ND_ALL_AXES, false);
+    nd_value *c = nd_input(m, "c", ND_F32, ND_SHAPE(192, 256)), *swept[1];
+    nd_scan(nd_function(m, "turn", ND_VALUES(c), ND_VALUES(nd_sin(nd_matmul(c, w)))), 3, ND_VALUES(x), ND_VALUES(),
+            false, swept);
+    nd_function *f = nd_function(m, "f", ND_VALUES(x, t), ND_VALUES(loss, swept[0], nd_softmax(h, 0)));
+    nd_sgd(f, loss, 2, weights, nd_const(m, 1e-4));
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
+    return m;
+}
+
+/* Two calls of f on `parallel`: its outputs and the variables. */
+static int run_parallel(nd_program *p, const nd_parallel *parallel, nd_tensor **results)
+{
+    nd_state *state = nd_state_create(p, 3);
+    nd_tensor *in[2];
+    uint64_t seed = 5;
+    int n = 0;
+    for (int i = 0; i < 2; i++) {
+        in[i] = make_port(nd_program_input(p, 0, i));
+        for (int64_t k = 0; k < nd_tensor_count(in[i]); k++)
+            nd_tensor_set(in[i], k, (double)random_below(&seed, 2000) / 1000 - 1);
+    }
+    for (int i = 0; i < 3; i++)
+        results[n++] = make_port(nd_program_output(p, 0, i));
+    nd_call *call = nd_bind(p, "f", state, (nd_tensors){2, in}, (nd_tensors){3, results});
+    ck_assert_msg(call, "%s", nd_program_error(p));
+    ck_assert_int_eq(nd_call_set_parallel(call, parallel), ND_OK);
+    for (int i = 0; i < 3; i++) /* the first looks at the state and stays on this thread */
+        ck_assert_int_eq(nd_run(call), ND_OK);
+    results[n++] = nd_tensor_copy(nd_state_tensor(state, "w"));
+    results[n++] = nd_tensor_copy(nd_state_tensor(state, "b"));
+    nd_call_destroy(call);
+    nd_state_destroy(state);
+    nd_tensor_destroy(in[0]);
+    nd_tensor_destroy(in[1]);
+    return n;
+}
+
+static void same_on(const char *what, nd_program *p, const nd_parallel *parallel, nd_tensor **expected)
+{
+    nd_tensor *found[MOST];
+    int n = run_parallel(p, parallel, found);
+    for (int i = 0; i < n; i++) {
+        ck_assert_msg(nd_tensor_same_bits(expected[i], found[i]), "%s: result %d differs", what, i);
+        nd_tensor_destroy(found[i]);
+    }
+}
+
+START_TEST(threads_change_no_bit)
+{
+    nd_module *m = large_module();
+    nd_program *p = compiled(m, NULL), *q = compiled(m, &(nd_compile_options){.interpret = true});
+    nd_tensor *expected[MOST];
+    int n = run_parallel(q, NULL, expected);
+    same_on("one thread", p, NULL, expected);
+    host h = {0, 0, 3};
+    same_on("a host", p, &(nd_parallel){run_backwards, &h, 3}, expected);
+    ck_assert_msg(h.jobs > 10 && h.chunks > 2 * h.jobs, "%d jobs, %d chunks", h.jobs, h.chunks);
+    for (int threads = 0; threads <= 4; threads++) {
+        nd_pool *pool = nd_pool_create(threads);
+        ck_assert_ptr_nonnull(pool);
+        for (int again = 0; again < 3; again++)
+            same_on("a pool", p, nd_pool_parallel(pool), expected);
+        nd_pool_destroy(pool);
+    }
+    same_on("an interpreter with a pool", q, &(nd_parallel){run_backwards, &h, 3}, expected);
+    for (int i = 0; i < n; i++)
+        nd_tensor_destroy(expected[i]);
+    nd_program_destroy(p);
+    nd_program_destroy(q);
+    nd_module_destroy(m);
+}
+END_TEST
+
+START_TEST(threads_that_cannot_be)
+{
+    nd_module *m = large_module();
+    nd_program *p = compiled(m, &(nd_compile_options){.interpret = true});
+    nd_state *state = nd_state_create(p, 3);
+    nd_tensor *in[2], *out[3];
+    for (int i = 0; i < 2; i++)
+        in[i] = make_port(nd_program_input(p, 0, i));
+    for (int i = 0; i < 3; i++)
+        out[i] = make_port(nd_program_output(p, 0, i));
+    nd_call *call = nd_bind(p, "f", state, (nd_tensors){2, in}, (nd_tensors){3, out});
+    host h = {0, 0, 1};
+    ck_assert_int_eq(nd_call_set_parallel(NULL, NULL), ND_ERR_ARGUMENT);
+    ck_assert_int_eq(nd_call_set_parallel(call, &(nd_parallel){run_backwards, &h, 0}), ND_ERR_ARGUMENT);
+    ck_assert_str_eq(nd_call_error(call), "f: threads: expected 1 worker or more");
+    ck_assert_int_eq(nd_call_set_parallel(call, &(nd_parallel){NULL, &h, 2}), ND_ERR_ARGUMENT);
+    ck_assert_str_eq(nd_call_error(call), "f: threads: the function `run` is NULL");
+    ck_assert_ptr_null(nd_pool_create(-1));
+    ck_assert_ptr_null(nd_pool_parallel(NULL));
+    nd_pool_destroy(NULL);
+    nd_call_destroy(call);
+    nd_state_destroy(state);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+    for (int i = 0; i < 2; i++)
+        nd_tensor_destroy(in[i]);
+    for (int i = 0; i < 3; i++)
+        nd_tensor_destroy(out[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("native");
@@ -302,6 +432,8 @@ int main(void)
     tcase_add_test(all, random_graphs);
     tcase_add_test(all, whole_training_runs);
     tcase_add_test(all, ahead_of_time);
+    tcase_add_test(all, threads_change_no_bit);
+    tcase_add_test(all, threads_that_cannot_be);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

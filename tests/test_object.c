@@ -264,8 +264,7 @@ START_TEST(header_says_what_it_is)
 }
 END_TEST
 
-/* -- what cannot be
- * ---------------------------------------------------------------------------------------------------- */
+/* -- what cannot be ----------------------------------------------------------------------------------------------- */
 
 static void refuses(const nd_program_info *of, const char *expected)
 {

@@ -185,6 +185,7 @@ START_TEST(training_steps)
         nd__init_function(m);
         compare_and_destroy("training step", m);
     }
+    ck_assert_int_gt(schedule_check_chunked(), 10);
 }
 END_TEST
 

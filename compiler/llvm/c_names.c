@@ -62,6 +62,12 @@ static bool is_with(const char *text, const char *symbol, const char *end)
     return !strncmp(text, symbol, n) && !strcmp(text + n, end);
 }
 
+/* Whether the text is one of the names that a function of that symbol defines. */
+static bool is_derived(const char *text, const char *symbol)
+{
+    return is_with(text, symbol, "") || is_with(text, symbol, "_entry") || is_with(text, symbol, "_parallel");
+}
+
 nd_status nd__c_symbols(nd__arena *arena, const char *prefix, int n, const char *const *names, char **symbols,
                         char *message, size_t size)
 {
@@ -79,10 +85,10 @@ nd_status nd__c_symbols(nd__arena *arena, const char *prefix, int n, const char 
             return ND_ERR_ARGUMENT;
         }
         for (int j = 0; j < i; j++) {
-            bool same = !strcmp(symbols[i], symbols[j]), first = is_with(symbols[i], symbols[j], "_entry");
-            if (same || first || is_with(symbols[j], symbols[i], "_entry")) {
+            bool first = is_derived(symbols[i], symbols[j]);
+            if (first || is_derived(symbols[j], symbols[i])) {
                 snprintf(message, size, "the functions \"%s\" and \"%s\" would both define \"%s\" in C; rename one",
-                         names[j], names[i], same || first ? symbols[i] : symbols[j]);
+                         names[j], names[i], first ? symbols[i] : symbols[j]);
                 return ND_ERR_ARGUMENT;
             }
         }

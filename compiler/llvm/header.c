@@ -1,6 +1,7 @@
 /* The C header of an object ahead of time. It needs nothing of ours, unless nadir/program.h was included before it:
  * then it also describes the object to the runtime. */
 #include "compiler/llvm/llvm.h"
+#include "compiler/schedule/schedule.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -27,6 +28,7 @@ typedef struct page {
     char ***outputs;
     char *message;
     size_t size;
+    const nd__plan *const *plans;
 } page;
 
 static nd_status no_memory(page *p)
@@ -35,9 +37,7 @@ static nd_status no_memory(page *p)
     return ND_ERR_MEMORY;
 }
 
-/* -- names
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- names -------------------------------------------------------------------------------------------------------- */
 
 static nd_status name_fields(page *p)
 {
@@ -115,9 +115,7 @@ static nd_status name_parameters(page *p)
     return ND_OK;
 }
 
-/* -- shapes
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- shapes ------------------------------------------------------------------------------------------------------- */
 
 static void print_shape(FILE *out, const nd_port *port)
 {
@@ -136,8 +134,7 @@ static int64_t elements(const nd_port *port)
     return n;
 }
 
-/* -- the parts of the file
- * --------------------------------------------------------------------------------------------------------- */
+/* -- the parts of the file ---------------------------------------------------------------------------------------- */
 
 /* Text inside a comment, which it must not end. */
 static void print_plain(FILE *out, const char *text)
@@ -203,16 +200,21 @@ static void print_state(page *p)
 
 static void print_arena(page *p)
 {
-    size_t most = 0;
-    for (int f = 0; f < p->info->function_count; f++)
-        if (p->info->functions[f].arena_size > most)
-            most = p->info->functions[f].arena_size;
-    fprintf(p->out,
-            "/* Bytes of scratch memory, aligned to 64, that a call needs, for any of the functions; undefined before "
-            "and after.\n"
-            " * One call at a time uses it. `workers`: the threads of one call; this object uses 1. */\n"
-            "#define %s_ARENA_SIZE(workers) ((size_t)(workers) * 0 + %zu)\n\n",
-            p->upper, most ? most : 64);
+    size_t most = 0, each = 0;
+    for (int f = 0; f < p->info->function_count; f++) {
+        const nd_program_function_info *function = &p->info->functions[f];
+        const size_t fixed = function->arena_size - function->worker_size;
+        most = fixed > most ? fixed : most;
+        each = function->worker_size > each ? function->worker_size : each;
+    }
+    fprintf(
+        p->out,
+        "/* Bytes of scratch memory, aligned to 64, that a call needs, for any of the functions; undefined before "
+        "and after.\n"
+        " * One call at a time uses it. `workers`: the threads of one call; 1 but for the functions named _parallel. "
+        "*/\n"
+        "#define %s_ARENA_SIZE(workers) ((size_t)(workers) * %zu + %zu)\n\n",
+        p->upper, each, most ? most : 64);
 }
 
 static void print_ports(FILE *out, const char *what, const nd_port *ports, char **names, int count)
@@ -259,12 +261,18 @@ static void print_function(page *p, int f, const nd__plan *plan)
     }
     fprintf(out,
             "/* The same for the runtime. */\nvoid %s_entry(void *state, void *arena, const void *const *in, void "
-            "*const *out);\n\n",
+            "*const *out);\n",
             name);
+    if (plan && nd__steps_have_chunks(&plan->steps))
+        fprintf(out,
+                "/* The same on threads: `parallel` hands out chunks as nadir/program.h says; NULL: on this one. */\n"
+                "struct nd_parallel;\nvoid %s_parallel(void *state, void *arena, const void *const *in, void "
+                "*const *out,\n    const struct nd_parallel *parallel);\n",
+                name);
+    fputc('\n', out);
 }
 
-/* -- the tables of the runtime
- * --------------------------------------------------------------------------------------------------------- */
+/* -- the tables of the runtime ------------------------------------------------------------------------------------ */
 
 static void print_text(FILE *out, const char *text)
 {
@@ -345,7 +353,11 @@ static void print_tables(page *p)
         print_reference(p, "outputs", f, function->output_count);
         print_reference(p, "reads", f, function->read_count);
         print_reference(p, "updates", f, function->update_count);
-        fprintf(out, ", %zu, %s_entry},\n", function->arena_size, p->symbols[f]);
+        fprintf(out, ", %zu, %s_entry, ", function->arena_size, p->symbols[f]);
+        if (p->plans && p->plans[f] && nd__steps_have_chunks(&p->plans[f]->steps))
+            fprintf(out, "%s_parallel, %zu},\n", p->symbols[f], function->worker_size);
+        else
+            fputs("NULL, 0},\n", out);
     }
     fputs(info->function_count ? "};\n" : "", out);
     if (info->variable_count)
@@ -373,7 +385,7 @@ static void print_tables(page *p)
 nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *plans, const nd__target *target,
                            const char *prefix, FILE *out, char *message, size_t size)
 {
-    page p = {.out = out, .info = info, .message = message, .size = size};
+    page p = {.out = out, .info = info, .message = message, .size = size, .plans = plans};
     p.prefix = nd__c_name(&p.arena, NULL, prefix);
     p.upper = p.prefix ? nd__arena_format(&p.arena, "%s", p.prefix) : NULL;
     nd_status status = p.upper ? name_fields(&p) : no_memory(&p);

@@ -59,8 +59,7 @@ typedef struct nd__fn {
     int depth;
 } nd__fn;
 
-/* -- types, constants, intrinsics (ir.c)
- * --------------------------------------------------------------------------------- */
+/* -- types, constants, intrinsics (ir.c) -------------------------------------------------------------------------- */
 
 /* Prepares a module for the machine. On failure ir->failed; nd__ir_end is due either way. */
 void nd__ir_begin(nd__ir *ir, const char *name, const nd__machine *machine);
@@ -86,8 +85,7 @@ void nd__ir_attribute(nd__ir *ir, LLVMValueRef function, LLVMAttributeIndex wher
 LLVMValueRef nd__ir_data(nd__ir *ir, const void *data, int64_t bytes);
 LLVMValueRef nd__ir_address(nd__ir *ir, LLVMValueRef pointer, LLVMValueRef bytes); /* pointer + bytes */
 
-/* -- lanes (ir_lanes.c)
- * ------------------------------------------------------------------------------------------------------ */
+/* -- lanes (ir_lanes.c) ------------------------------------------------------------------------------------------- */
 
 LLVMValueRef nd__ir_splat(nd__ir *ir, LLVMValueRef scalar, int lanes);
 LLVMValueRef nd__ir_lane(nd__ir *ir, LLVMValueRef vector, int lane);
@@ -99,8 +97,7 @@ LLVMValueRef nd__ir_reversed(nd__ir *ir, LLVMValueRef x);
 void nd__ir_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors);
 LLVMValueRef nd__ir_tree(nd__ir *ir, nd__kop op, nd_dtype dtype, LLVMValueRef x);
 
-/* -- arithmetic (ir_arith.c, ir_round.c, ir_softfma.c)
- * ------------------------------------------------------------------------ */
+/* -- arithmetic (ir_arith.c, ir_round.c, ir_softfma.c) ------------------------------------------------------------ */
 
 /* An op of kops.def from add to bitcast, on operands of type `from`, giving type `to`. */
 LLVMValueRef nd__ir_arith(nd__ir *ir, nd__kop op, nd__ktype from, nd__ktype to, LLVMValueRef x, LLVMValueRef y,
@@ -110,8 +107,7 @@ LLVMValueRef nd__ir_round(nd__ir *ir, nd__kop op, LLVMValueRef x);
 /* fma without the instruction, f32 or f64, any lanes. */
 LLVMValueRef nd__ir_softfma(nd__ir *ir, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z);
 
-/* -- memory (ir_memory.c)
- * ------------------------------------------------------------------------------------------------------- */
+/* -- memory (ir_memory.c) ----------------------------------------------------------------------------------------- */
 
 /* The value of an affine form as an i64. */
 LLVMValueRef nd__ir_affine(nd__fn *f, const nd__kaffine *at);
@@ -123,8 +119,7 @@ void nd__ir_store(nd__fn *f, const nd__kinst *i);
 LLVMValueRef nd__ir_loadx(nd__fn *f, const nd__kinst *i);
 void nd__ir_storex(nd__fn *f, const nd__kinst *i);
 
-/* -- functions (ir_kernel.c, ir_plan.c)
- * ------------------------------------------------------------------------------------------ */
+/* -- functions (ir_kernel.c, ir_plan.c) --------------------------------------------------------------------------- */
 
 /* The kernel as an internal function of one pointer per argument. shared[i]: argument i may overlap another one. NULL:
  * ir->failed. */
@@ -132,6 +127,7 @@ LLVMValueRef nd__ir_kernel(nd__ir *ir, const nd__kernel *k, const char *name, co
 /* All plans: external functions ND__ENTRY_NAME of type nd_entry, or, with their symbols in C, SYMBOL and SYMBOL_entry.
  */
 #define ND__ENTRY_NAME "nd_entry_%d"
+#define ND__PARALLEL_NAME "nd_parallel_%d"
 void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *symbols);
 
 #endif

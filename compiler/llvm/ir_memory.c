@@ -10,8 +10,7 @@
 
 #define B (ir->builder)
 
-/* -- what is known of variables
- * ------------------------------------------------------------------------------------------- */
+/* -- what is known of variables ----------------------------------------------------------------------------------- */
 
 /* The least and greatest value of an affine form; false: unknown or too large. */
 static bool affine_range(const nd__fn *f, const nd__kaffine *at, int64_t *low, int64_t *high)
@@ -67,9 +66,7 @@ bool nd__ir_runs(nd__fn *f, const nd__kinst *loop)
     return affine_range(f, &length, &low, &high) && low > 0;
 }
 
-/* -- sums
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* -- sums --------------------------------------------------------------------------------------------------------- */
 
 static void go_to_head(nd__ir *ir, const nd__frame *frame)
 {
@@ -137,8 +134,7 @@ LLVMValueRef nd__ir_affine(nd__fn *f, const nd__kaffine *at)
     return at->count == 0 ? constant : at->constant == 0 ? sum : LLVMBuildAdd(f->b, sum, constant, "");
 }
 
-/* -- places
- * ------------------------------------------------------------------------------------------------------------------ */
+/* -- places ------------------------------------------------------------------------------------------------------- */
 
 /* Where lane 0 lies, and what is known of it. */
 typedef struct place {
@@ -216,9 +212,7 @@ static LLVMValueRef masked(nd__ir *ir, const char *name, LLVMTypeRef type, LLVMV
     return nd__ir_intrinsic(ir, name, 2, overload, count, args);
 }
 
-/* -- loads
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* -- loads -------------------------------------------------------------------------------------------------------- */
 
 /* The first `count` lanes, adjacent; the others 0. Without masked loads in parts of 2^n lanes. */
 static LLVMValueRef load_prefix(nd__ir *ir, const place *p)
@@ -328,9 +322,7 @@ LLVMValueRef nd__ir_loadx(nd__fn *f, const nd__kinst *i)
     return from_memory(ir, i, LLVMBuildSelect(B, inside, x, zero, ""));
 }
 
-/* -- stores
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- stores ------------------------------------------------------------------------------------------------------- */
 
 static void store_prefix(nd__ir *ir, const place *p, LLVMValueRef x)
 {

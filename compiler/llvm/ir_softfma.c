@@ -12,9 +12,7 @@
 
 #define B (ir->builder)
 
-/* -- f32
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- f32 ---------------------------------------------------------------------------------------------------------- */
 
 /* Whether any lane of a mask is set, as an i1. */
 static LLVMValueRef any_lane(nd__ir *ir, LLVMValueRef mask)
@@ -75,9 +73,7 @@ static void write_f32(nd__ir *ir, LLVMValueRef function, int lanes)
     LLVMBuildRet(B, result);
 }
 
-/* -- f64
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* -- f64 ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct parts {
     LLVMValueRef negative;      /* i64: 0 or 1 */
@@ -209,9 +205,7 @@ static void write_f64(nd__ir *ir, LLVMValueRef function)
     LLVMBuildRet(B, LLVMBuildSelect(B, vanished, LLVMConstNull(ir->f64), packed, ""));
 }
 
-/* -- both
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- both --------------------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef soft_function(nd__ir *ir, LLVMTypeRef signature, bool single, int lanes)
 {

@@ -1,6 +1,7 @@
 /* Code in this process: an object, loaded by LLJIT. */
 #include "compiler/llvm/codegen.h"
 #include "compiler/llvm/ir.h"
+#include "compiler/schedule/schedule.h"
 
 #include <stdlib.h>
 
@@ -9,7 +10,10 @@
 struct nd__native {
     LLVMOrcLLJITRef jit;
     int count;
-    nd_entry entries[];
+    struct {
+        nd_entry entry;
+        nd_parallel_entry parallel; /* NULL: no chunks */
+    } functions[];
 };
 
 /* Takes the error. */
@@ -33,16 +37,32 @@ static nd_status load(nd__native *native, LLVMMemoryBufferRef object, char *mess
     error = LLVMOrcLLJITAddObjectFile(native->jit, LLVMOrcLLJITGetMainJITDylib(native->jit), object);
     if (error)
         return failed(error, "LLVM cannot load its own object", message, size);
-    for (int i = 0; i < native->count; i++) {
-        char name[32];
-        LLVMOrcExecutorAddress address;
-        snprintf(name, sizeof name, ND__ENTRY_NAME, i);
-        error = LLVMOrcLLJITLookup(native->jit, &address, name);
-        if (error)
-            return failed(error, "LLVM cannot find a function that it loaded", message, size);
-        native->entries[i] = (nd_entry)(uintptr_t)address;
-    }
     return ND_OK;
+}
+
+/* The address of function number i by the pattern of its name. */
+static nd_status look_up(nd__native *native, const char *pattern, int i, LLVMOrcExecutorAddress *address, char *message,
+                         size_t size)
+{
+    char name[32];
+    snprintf(name, sizeof name, pattern, i);
+    LLVMErrorRef error = LLVMOrcLLJITLookup(native->jit, address, name);
+    return error ? failed(error, "LLVM cannot find a function that it loaded", message, size) : ND_OK;
+}
+
+static nd_status find_functions(nd__native *native, const nd__plan *const *plans, char *message, size_t size)
+{
+    nd_status status = ND_OK;
+    for (int i = 0; i < native->count && status == ND_OK; i++) {
+        LLVMOrcExecutorAddress address = 0;
+        status = look_up(native, ND__ENTRY_NAME, i, &address, message, size);
+        native->functions[i].entry = (nd_entry)(uintptr_t)address;
+        if (status == ND_OK && nd__steps_have_chunks(&plans[i]->steps)) {
+            status = look_up(native, ND__PARALLEL_NAME, i, &address, message, size);
+            native->functions[i].parallel = (nd_parallel_entry)(uintptr_t)address;
+        }
+    }
+    return status;
 }
 
 nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__target *target, nd__native **native,
@@ -57,7 +77,7 @@ nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__targ
     nd_status status = nd__codegen(plans, n, target, NULL, ND__EMIT_OBJECT, &object, message, size);
     if (status != ND_OK)
         return status;
-    nd__native *result = calloc(1, sizeof *result + (size_t)n * sizeof result->entries[0]);
+    nd__native *result = calloc(1, sizeof *result + (size_t)n * sizeof result->functions[0]);
     if (!result) {
         LLVMDisposeMemoryBuffer(object);
         snprintf(message, size, "out of memory");
@@ -65,6 +85,8 @@ nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__targ
     }
     result->count = n;
     status = load(result, object, message, size);
+    if (status == ND_OK)
+        status = find_functions(result, plans, message, size);
     if (status != ND_OK) {
         nd__native_destroy(result);
         return status;
@@ -75,7 +97,12 @@ nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__targ
 
 nd_entry nd__native_entry(const nd__native *native, int index)
 {
-    return native->entries[index];
+    return native->functions[index].entry;
+}
+
+nd_parallel_entry nd__native_parallel(const nd__native *native, int index)
+{
+    return native->functions[index].parallel;
 }
 
 void nd__native_destroy(nd__native *native)

@@ -45,11 +45,13 @@ nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__targ
  * size; the floating-point control word must be the default (round to nearest, no flush to zero). Any number of threads
  * may be inside. */
 nd_entry nd__native_entry(const nd__native *native, int index);
+/* The same with chunks handed out to threads; NULL: the plan has none. Its arena has worker_size more bytes for each
+ * worker after the first. */
+nd_parallel_entry nd__native_parallel(const nd__native *native, int index);
 /* Releases the code; no thread may be inside. NULL is accepted. */
 void nd__native_destroy(nd__native *native);
 
-/* -- ahead of time (object.c)
- * ------------------------------------------------------------------------------------------- */
+/* -- ahead of time (object.c) ------------------------------------------------------------------------------------- */
 
 /* The object file for n plans, position independent, in memory from malloc. For a plan named "step" and the prefix
  * "mlp" it exports void mlp_step_entry(void *state, void *arena, const void *const *in, void *const *out);    an
@@ -70,8 +72,7 @@ typedef enum nd__listing {
 nd_status nd__native_print(const nd__plan *const *plans, int n, const nd__target *target, nd__listing what, FILE *out,
                            char *message, size_t size);
 
-/* -- names in C (c_names.c; no LLVM)
- * ------------------------------------------------------------------------------------ */
+/* -- names in C (c_names.c; no LLVM) ------------------------------------------------------------------------------ */
 
 /* PREFIX_NAME (or NAME, for a NULL prefix) with '_' for whatever a C identifier cannot have, and another one behind a
  * word of the language; NULL when memory runs out. */

@@ -140,8 +140,11 @@ bool nd__lower_columns(nd__block *b, const nd__group *g, nd__steps *steps)
     nd__know(&c.s, &n->results[0], c.given);
     nd__add_outputs(&c.s);
     c.axis -= nd__collapse(&c.s, 0, g->rank - 1);
+    int lane_axis = nd__lane_axis(&c.s, 0, c.axis - 1);
+    if (c.axis > 0)
+        nd__cut(&c.s, 0, lane_axis == 0 ? SIDE_BY_SIDE * nd__register_lanes(&c.s) : 1, nd__work(&c.s));
     c.e = nd__emit_begin(&c.s, "columns");
-    c.e.lane_axis = nd__lane_axis(&c.s, 0, c.axis - 1);
+    c.e.lane_axis = lane_axis;
     c.e.lanes = c.e.count = c.e.lane_axis < 0 ? 1 : nd__register_lanes(&c.s);
     if (!c.s.failed)
         over_columns(&c, 0);

@@ -64,7 +64,9 @@ typedef struct nd__param {
     nd_dtype dtype;
     int64_t elems; /* the extent from the place on */
     const char *name;
-    bool walked; /* read otherwise than by LOAD expressions */
+    bool walked;   /* read otherwise than by LOAD expressions, */
+    nd__lin walk;  /* as this says of the axes */
+    int64_t chunk; /* elements from chunk to chunk */
 } nd__param;
 
 /* A value that the kernel stores: an expression at its place. */
@@ -96,6 +98,7 @@ typedef struct nd__space {
     int param_count, param_room;
     nd__output *outputs;
     int output_count, output_room;
+    int chunks;  /* the kernel computes one of so many equal parts; 0 is 1 */
     bool failed; /* memory ran out, or the module has the error */
 } nd__space;
 
@@ -145,6 +148,15 @@ void nd__add_outputs(nd__space *s);
 /* Among the axes first to last, drops those of size 1 and makes neighbours one wherever every address allows it. Gives
  * the number of axes that have gone. The last step before the kernel is begun. */
 int nd__collapse(nd__space *s, int first, int last);
+
+/* -- chunks (chunks.c) ------------------------------------------------------------------------------------------------
+ */
+
+/* Lets the kernel compute one chunk of the domain, cut along an axis in multiples of `unit`, where the work of
+ * `microseconds` is worth handing out and every address allows it. Between nd__collapse and nd__emit_begin. */
+bool nd__cut(nd__space *s, int axis, int64_t unit, double microseconds);
+/* What the expressions cost over the whole domain: an estimate. */
+double nd__work(const nd__space *s);
 
 /* -- lowering (lower.c) ---------------------------------------------------------------------------------------------
  */

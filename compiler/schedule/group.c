@@ -489,8 +489,7 @@ static void group_copied(nd__block *b, const nd__node *n)
     b->home[n->number] = g->number;
 }
 
-/* -- what has to lie in memory
- * ----------------------------------------------------------------------------------------- */
+/* -- what has to lie in memory ------------------------------------------------------------------------------------ */
 
 void nd__need_memory(nd__block *b, const nd_value *v)
 {

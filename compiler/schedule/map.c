@@ -1,6 +1,8 @@
 /* Maps: elementwise kernels, copies included. */
 #include "compiler/schedule/emit.h"
 
+enum { WHOLE_VECTORS = 64 }; /* elements of a chunk come in multiples */
+
 static int64_t operations(const nd__space *s)
 {
     int64_t ops = 0, points = 1;
@@ -16,6 +18,8 @@ static bool finish(nd__space *s, const char *what, nd__steps *steps)
 {
     int64_t flops = operations(s);
     nd__collapse(s, 0, s->rank - 1);
+    if (s->rank > 0)
+        nd__cut(s, 0, s->rank == 1 ? WHOLE_VECTORS : 1, nd__work(s));
     nd__emit e = nd__emit_begin(s, what);
     if (!s->failed)
         nd__emit_map(&e);

@@ -88,8 +88,7 @@ typedef struct planner {
     int step_count;
 } planner;
 
-/* -- uses
- * --------------------------------------------------------------------------------------------------------------- */
+/* -- uses --------------------------------------------------------------------------------------------------------- */
 
 static bool add_use(planner *p, const nd__karg *arg, int step, int in_loop, bool reads)
 {
@@ -154,8 +153,7 @@ static bool add_steps(planner *p, nd__steps *steps, int in_loop)
     return true;
 }
 
-/* -- lifetimes
- * ----------------------------------------------------------------------------------------------------------- */
+/* -- lifetimes ---------------------------------------------------------------------------------------------------- */
 
 /* The innermost loop around both. */
 static int common_loop(const loop *loops, int a, int b)
@@ -209,8 +207,7 @@ static void find_lifetimes(planner *p)
     }
 }
 
-/* -- in place
- * -------------------------------------------------------------------------------------------------------------- */
+/* -- in place ----------------------------------------------------------------------------------------------------- */
 
 /* Whether nothing but `read` needs its memory from this step on, and nothing but `written` needs the written one's
  * until it. The lifetimes alone do not tell: the last step of a loop is also the last of what lives through all of it.
@@ -247,8 +244,7 @@ static void share(planner *p)
     }
 }
 
-/* -- blocks
- * ---------------------------------------------------------------------------------------------------------------- */
+/* -- blocks ------------------------------------------------------------------------------------------------------- */
 
 static bool make_blocks(planner *p)
 {
@@ -316,8 +312,7 @@ static bool most_alive(planner *p, bool lines, int64_t *most)
     return true;
 }
 
-/* -- packing
- * ----------------------------------------------------------------------------------------------------------------- */
+/* -- packing ------------------------------------------------------------------------------------------------------ */
 
 /* The distance of two offsets on the ring of offsets modulo PAGE. */
 static int64_t apart(int64_t a, int64_t b)
@@ -456,9 +451,7 @@ static bool find_offsets(planner *p)
     return true;
 }
 
-/* -- all
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* -- all ---------------------------------------------------------------------------------------------------------- */
 
 static bool begin(planner *p)
 {

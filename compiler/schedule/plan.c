@@ -31,9 +31,20 @@ void nd__plan_destroy(nd__plan *plan)
     free(arena);
 }
 
+bool nd__steps_have_chunks(const nd__steps *steps)
+{
+    for (int i = 0; i < steps->count; i++) {
+        const nd__step *step = &steps->items[i];
+        if (step->chunks > 1 || nd__steps_have_chunks(&step->body) || nd__steps_have_chunks(&step->other))
+            return true;
+    }
+    return false;
+}
+
 void nd__plan_count(const nd__plan *plan, const nd__step *step, int64_t times, int64_t *flops, int64_t *bytes)
 {
     if (step->kind == ND__STEP_KERNEL) {
+        times *= step->chunks > 1 ? step->chunks : 1;
         *flops += times * plan->kernels[step->kernel]->flops;
         *bytes += times * plan->kernels[step->kernel]->bytes;
         return;

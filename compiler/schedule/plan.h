@@ -1,7 +1,8 @@
 /* A plan: what one entry function does, as data. Kernels in order, loops and branches around them, and where every
  * buffer lies. The scheduler makes it, `nadir plan` prints it, an emitter writes it down.
  *
- * The compiled function has the type nd_entry: it is given the state block, the arena, the inputs and the outputs. */
+ * The compiled function has the type nd_entry: it is given the state block, the arena, the inputs and the outputs. A
+ * kernel over much data runs in chunks, a grid fixed when it is scheduled; each chunk may run on another thread. */
 #ifndef NADIR_SCHEDULE_PLAN_H
 #define NADIR_SCHEDULE_PLAN_H
 
@@ -12,6 +13,7 @@ typedef enum nd__where {
     ND__IN_INPUT,  /* input number `index` */
     ND__IN_OUTPUT, /* output number `index` */
     ND__IN_ARENA,  /* at `offset` bytes of the arena */
+    ND__IN_WORKER, /* at `offset` bytes of the memory of whoever runs the chunk */
     ND__IN_CONST,  /* a constant: `data` */
 } nd__where;
 
@@ -20,7 +22,7 @@ typedef struct nd__buffer {
     int index; /* input, output; the variable's number for the state */
     nd_dtype dtype;
     int64_t elems;
-    int64_t offset;   /* bytes; state and arena */
+    int64_t offset;   /* bytes; state, arena, worker */
     const void *data; /* constants: elems elements, row-major */
     const char *name; /* the value's, for people */
     int first, last; /* arena: the first and last step (numbered in order of execution, a loop's body counted once) that
@@ -29,12 +31,13 @@ typedef struct nd__buffer {
 
 enum { ND__MAX_NEST = 8 };
 
-/* A kernel's argument: offset + sum over the enclosing loops of stride[d] * iteration, in elements from the buffer's
- * start. */
+/* A kernel's argument: offset + sum over the enclosing loops of stride[d] * iteration + chunk * the chunk's number, in
+ * elements from the buffer's start. */
 typedef struct nd__karg {
     int buffer;
     int64_t offset;
     int64_t stride[ND__MAX_NEST]; /* by nesting depth, outermost loop first */
+    int64_t chunk;
 } nd__karg;
 
 typedef enum nd__step_kind { ND__STEP_KERNEL, ND__STEP_LOOP, ND__STEP_COND } nd__step_kind;
@@ -57,6 +60,7 @@ struct nd__step {
     int number;           /* in order */
     const char *label;    /* what it computes: "hidden matmul+bias+relu" */
     int kernel;           /* KERNEL: index in plan->kernels */
+    int chunks;           /* KERNEL: runs so often, on disjoint parts that may run at once; 0 is 1 */
     nd__karg *args;       /* KERNEL: one for each of the kernel's arguments; COND: args[0] is the bool */
     nd__sharing *sharing; /* KERNEL: what the memory plan may put into one place */
     int sharing_count;
@@ -72,7 +76,8 @@ typedef struct nd__plan {
     nd__buffer *buffers;
     int buffer_count, buffer_room;
     nd__steps steps;
-    int64_t arena_size;   /* bytes */
+    int64_t arena_size;   /* bytes, and behind them */
+    int64_t worker_size;  /* bytes for each worker */
     int64_t lower_bound;  /* bytes: the largest sum of arena buffers alive at once */
     int64_t flops, bytes; /* of one call */
     int input_count, output_count;
@@ -85,6 +90,7 @@ typedef struct nd__target {
     int vector_registers; /* 32, 16 */
     bool fma;             /* has fused multiply-add */
     int64_t l1_bytes, l2_bytes;
+    double grain; /* microseconds of work that a chunk has at least; 0: as much as pays to hand to a thread */
 } nd__target;
 
 #endif

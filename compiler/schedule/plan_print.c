@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { COLUMNS = 120, LABEL = 40, DOMAIN = 26, PICTURE = 48 };
+enum { COLUMNS = 120, LABEL = 36, DOMAIN = 32, PICTURE = 48 };
 
 typedef struct printer {
     const nd__plan *plan;
@@ -12,8 +12,7 @@ typedef struct printer {
     int column; /* where words are put next */
 } printer;
 
-/* -- units
- * -------------------------------------------------------------------------------------------------------------- */
+/* -- units -------------------------------------------------------------------------------------------------------- */
 
 enum { UNIT_TEXT = 32 };
 
@@ -65,8 +64,7 @@ static const char *plural(int64_t n)
     return n == 1 ? "" : "s";
 }
 
-/* -- domains
- * ------------------------------------------------------------------------------------------------------------- */
+/* -- domains ------------------------------------------------------------------------------------------------------ */
 
 static int64_t block_size(const nd__kblock *block, int *lanes)
 {
@@ -94,14 +92,17 @@ static const nd__kinst *largest_loop(const nd__kblock *block)
     return largest;
 }
 
-/* The loops around most of the work, outermost first: "32 by 4, 128 by 64, 784", and the widest vector: "x16". */
-static void domain_text(char *text, size_t size, const nd__kernel *k)
+/* The loops around most of the work, outermost first: "32 by 4, 128 by 64, 784", and the widest vector: "x16"; before
+ * them, "8 *", how many chunks do that. */
+static void domain_text(char *text, size_t size, const nd__kernel *k, int chunks)
 {
     size_t used = 0;
     int lanes = 1;
     text[0] = '\0';
+    if (chunks > 1)
+        used = (size_t)snprintf(text, size, "%d * ", chunks);
     for (const nd__kinst *f = largest_loop(&k->body); f; f = largest_loop(&f->body)) {
-        const char *comma = used ? ", " : "";
+        const char *comma = f == largest_loop(&k->body) ? "" : ", ";
         int n;
         if (f->lo.count || f->hi.count)
             n = snprintf(text + used, size - used, "%s..", comma);
@@ -119,8 +120,7 @@ static void domain_text(char *text, size_t size, const nd__kernel *k)
         snprintf(text + used, size - used, "%sx%d", used ? "  " : "", lanes);
 }
 
-/* -- words, wrapped
- * ------------------------------------------------------------------------------------------------------- */
+/* -- words, wrapped ----------------------------------------------------------------------------------------------- */
 
 static void put_word(printer *p, int indent, const char *word)
 {
@@ -221,8 +221,7 @@ static void print_arguments(printer *p, const nd__step *step, int indent)
         fputc('\n', p->out);
 }
 
-/* -- steps
- * ----------------------------------------------------------------------------------------------------------------- */
+/* -- steps -------------------------------------------------------------------------------------------------------- */
 
 static void print_steps(printer *p, const nd__steps *steps, int nest, int indent);
 
@@ -230,10 +229,12 @@ static void print_kernel_step(printer *p, const nd__step *step, int indent)
 {
     const nd__kernel *k = p->plan->kernels[step->kernel];
     char domain[64], flops[UNIT_TEXT], bytes[UNIT_TEXT];
-    domain_text(domain, sizeof domain, k);
+    int64_t flops_moved = 0, bytes_moved = 0;
+    domain_text(domain, sizeof domain, k, step->chunks);
+    nd__plan_count(p->plan, step, 1, &flops_moved, &bytes_moved);
     fprintf(p->out, "%4d  %*s%-*s %-*s %11s %10s  %s\n", step->number, indent, "", LABEL - indent,
-            step->label ? step->label : "", DOMAIN, domain, flops_text(flops, k->flops), bytes_text(bytes, k->bytes),
-            k->name ? k->name : "");
+            step->label ? step->label : "", DOMAIN, domain, flops_text(flops, flops_moved),
+            bytes_text(bytes, bytes_moved), k->name ? k->name : "");
     print_arguments(p, step, 6 + indent + 4);
 }
 
@@ -279,8 +280,7 @@ static int count_calls(const nd__steps *steps, int kernel)
     return n;
 }
 
-/* -- buffers
- * ----------------------------------------------------------------------------------------------------------------- */
+/* -- buffers ------------------------------------------------------------------------------------------------------ */
 
 static bool is_mapped(const nd__buffer *b)
 {
@@ -353,9 +353,7 @@ static void print_outside(const printer *p, nd__where where, const char *title)
     }
 }
 
-/* -- all
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* -- all ---------------------------------------------------------------------------------------------------------- */
 
 static void print_kernels(const printer *p, bool bodies)
 {

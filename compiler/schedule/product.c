@@ -38,8 +38,7 @@ typedef struct product {
     int given;
 } product;
 
-/* -- operands
- * ---------------------------------------------------------------------------------------------------------- */
+/* -- operands ----------------------------------------------------------------------------------------------------- */
 
 static bool find_operand(nd__block *b, const nd__node *n, int which, operand *o)
 {
@@ -90,15 +89,23 @@ static bool turn_operand(product *p, operand *o, int64_t along_size, nd__steps *
     return true;
 }
 
-static void add_operand(product *p, operand *o)
+/* `axis`: the result's axis that the operand has. */
+static void add_operand(product *p, operand *o, int axis)
 {
     o->param = nd__param_of(&p->s, o->spot, o->base->dtype, o->count, ND__K_IN, o->base->name);
-    if (!p->s.failed)
-        p->s.params[o->param].walked = true;
+    if (p->s.failed)
+        return;
+    nd__param *param = &p->s.params[o->param];
+    if (param->walked) /* both operands are one: it moves with both axes */
+        param->walk.coef[p->row_axis] = param->walk.coef[p->lane_axis] = -1;
+    else
+        param->walk.coef[axis] = o->along;
+    for (int d = 0; d < p->rank - 2; d++)
+        param->walk.coef[d] = param->walked && param->walk.coef[d] != o->lead[d] ? -1 : o->lead[d];
+    param->walked = true;
 }
 
-/* -- decisions
- * --------------------------------------------------------------------------------------------------------- */
+/* -- decisions ---------------------------------------------------------------------------------------------------- */
 
 static int lanes_of(const product *p)
 {
@@ -177,8 +184,24 @@ static bool decide(product *p, operand *a, operand *b, nd__steps *steps)
                    : !turn_b || turn_operand(p, &p->vectors, n, steps);
 }
 
-/* -- tiles
- * ------------------------------------------------------------------------------------------------------------- */
+/* Chunks: of the batch, or of whichever operand is larger, so that each part of it is read once. */
+static void cut(product *p)
+{
+    const double microseconds = p->tile.cycles / 3700;
+    if (p->rank > 2) {
+        nd__cut(&p->s, 0, 1, microseconds * (double)p->s.size[0]);
+        return;
+    }
+    const bool lanes_first = p->vectors.count >= p->scalars.count;
+    const int64_t vectors = (int64_t)p->tile.vectors * lanes_of(p);
+    for (int i = 0; i < 2; i++) {
+        bool lanes = lanes_first == (i == 0);
+        if (nd__cut(&p->s, lanes ? p->lane_axis : p->row_axis, lanes ? vectors : p->tile.rows, microseconds))
+            return;
+    }
+}
+
+/* -- tiles -------------------------------------------------------------------------------------------------------- */
 
 static nd__kaffine operand_at(const product *p, const operand *o)
 {
@@ -290,8 +313,7 @@ static void over_tiles(product *p)
     }
 }
 
-/* -- long rows: k in the lanes
- * ------------------------------------------------------------------------------------------- */
+/* -- long rows: k in the lanes ------------------------------------------------------------------------------------ */
 
 /* Elements of k from `at` on, at most 32, into the accumulators of 32 lanes. */
 static void dot_step(product *p, nd__kaffine a, nd__kaffine b, int64_t count, nd__kval *acc)
@@ -365,8 +387,7 @@ static void dot(product *p)
     nd__memo_restore(e, kept);
 }
 
-/* -- the kernel
- * ---------------------------------------------------------------------------------------------------------- */
+/* -- the kernel --------------------------------------------------------------------------------------------------- */
 
 static void over_leading(product *p, int axis)
 {
@@ -408,8 +429,10 @@ bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
     p.given = nd__expr_given(&p.s, &n->results[0], nd__axes_of(&p.s, p.rank) | (dots ? 0 : 1u << p.lane_axis));
     nd__know(&p.s, &n->results[0], p.given);
     nd__add_outputs(&p.s);
-    add_operand(&p, &p.scalars);
-    add_operand(&p, &p.vectors);
+    add_operand(&p, &p.scalars, p.row_axis);
+    add_operand(&p, &p.vectors, p.lane_axis);
+    if (!dots)
+        cut(&p);
     int64_t flops = 2 * nd__elements(shape) * p.depth;
     p.e = nd__emit_begin(&p.s, "product");
     p.e.lanes = p.e.count = lanes_of(&p);

@@ -207,8 +207,7 @@ static int find_pass(rows *r, int p)
     return n;
 }
 
-/* -- long rows: elements in the lanes
- * ----------------------------------------------------------------------------------- */
+/* -- long rows: elements in the lanes ----------------------------------------------------------------------------- */
 
 /* What a pass accumulates: `parts` registers for each reduction, 32 lanes in all. */
 typedef struct lanes_pass {
@@ -339,8 +338,7 @@ static void long_row(rows *r)
     nd__emit_outputs(e, AFTER_ROW);
 }
 
-/* -- short rows: rows in the lanes
- * ---------------------------------------------------------------------------------------- */
+/* -- short rows: rows in the lanes -------------------------------------------------------------------------------- */
 
 /* A pass over rows of which the lanes hold one element each, with n reductions. */
 static void reduce_rows(rows *r, int p, int n)
@@ -385,8 +383,7 @@ static void short_rows(nd__emit *e, void *data)
     memcpy(r->s.exprs, saved, (size_t)r->s.expr_count * sizeof *saved);
 }
 
-/* -- the kernel
- * ------------------------------------------------------------------------------------------------------------ */
+/* -- the kernel --------------------------------------------------------------------------------------------------- */
 
 /* Loops over the axes outside the row. */
 static void over_rows(rows *r, int axis)
@@ -459,6 +456,8 @@ bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
     if (!r.keep || !r.scratch || !r.found || !r.acc || !r.carried || !r.total || !r.total_carried)
         return nd__block_failed(b);
     find_stages(&r);
+    if (r.axis > 0)
+        nd__cut(&r.s, 0, r.e.lane_axis == 0 ? r.e.lanes : 1, nd__work(&r.s));
     int lanes = r.e.lanes, lane_axis = r.e.lane_axis;
     find_kept(&r, r.long_rows || lane_axis < 0 ? 1 : lanes);
     r.e = nd__emit_begin(&r.s, "rows");

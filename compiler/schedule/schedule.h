@@ -20,6 +20,8 @@ nd__plan *nd__schedule(nd_module *m, const nd_function *f, const nd__target *tar
 nd__plan *nd__plan_create(const char *name);
 /* Also what lies in its arena. NULL is accepted. */
 void nd__plan_destroy(nd__plan *plan);
+/* Whether a step among them runs in chunks. */
+bool nd__steps_have_chunks(const nd__steps *steps);
 /* Adds the flops and bytes of a step that runs that many times: loops count as often as they turn, of a branch the
  * costlier side. */
 void nd__plan_count(const nd__plan *plan, const nd__step *step, int64_t times, int64_t *flops, int64_t *bytes);

@@ -123,6 +123,23 @@ static int add_kernel(nd__block *b, nd__kernel *k)
     return plan->kernel_count++;
 }
 
+/* Scratch memory of a kernel that runs in chunks: each worker has its own, since chunks run at once. */
+static void place_scratch(nd__space *s)
+{
+    nd__plan *plan = s->block->plan;
+    int64_t at = 0;
+    for (int i = 0; i < s->param_count && s->chunks > 1; i++) {
+        if (s->params[i].access != ND__K_SCRATCH)
+            continue;
+        nd__buffer *b = &plan->buffers[s->params[i].spot.buffer];
+        b->where = ND__IN_WORKER;
+        b->offset = at;
+        at += (b->elems * (int64_t)nd_dtype_size(b->dtype) + 63) / 64 * 64;
+    }
+    if (plan->worker_size < at)
+        plan->worker_size = at;
+}
+
 static void count_traffic(const nd__space *s, nd__kernel *k, int64_t flops)
 {
     k->flops = flops;
@@ -188,7 +205,7 @@ bool nd__emit_end(nd__emit *e, int64_t flops, nd__steps *steps)
     nd__kernel *k = e->b.k;
     if (s->failed || !k || k->failed)
         return nd__block_failed(b);
-    count_traffic(s, k, flops);
+    count_traffic(s, k, s->chunks > 1 ? flops / s->chunks : flops);
     if (!verify(s, k)) {
         b->failed = true;
         return false;
@@ -198,13 +215,15 @@ bool nd__emit_end(nd__emit *e, int64_t flops, nd__steps *steps)
     if (!step)
         return nd__block_failed(b);
     step->kernel = number;
+    step->chunks = s->chunks > 1 ? s->chunks : 1;
+    place_scratch(s);
     step->label = s->group ? nd__label(b, s->group) : k->name;
     step->args = nd__arena_alloc(b->plan->arena, (size_t)s->param_count, sizeof *step->args);
     if (!step->label || !step->args || !note_sharing(s, step))
         return nd__block_failed(b);
     for (int i = 0; i < s->param_count; i++) {
         const nd__spot *spot = &s->params[i].spot;
-        step->args[i] = (nd__karg){.buffer = spot->buffer, .offset = spot->offset};
+        step->args[i] = (nd__karg){.buffer = spot->buffer, .offset = spot->offset, .chunk = s->params[i].chunk};
         memcpy(step->args[i].stride, spot->stride, sizeof spot->stride);
     }
     return true;

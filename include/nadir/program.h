@@ -126,10 +126,43 @@ ND_API nd_status nd_run(nd_call *call);
 ND_API const char *nd_call_error(const nd_call *call);
 ND_API void nd_call_destroy(nd_call *call);
 
+/* -- threads ------------------------------------------------------------------------------------------------------ */
+
+/* How a call hands out work: the caller's own pool of threads, or Nadir's (nd_pool). Kernels over much data are cut into
+ * chunks, a grid that depends on shapes alone: whoever runs them, on however many threads, the results have the same
+ * bits. Nothing here starts a thread unasked. */
+typedef struct nd_parallel {
+    /* Calls task(arg, chunk, worker) once for each chunk from 0 to chunks - 1, in any order, some at the same time, and
+     * returns when all have returned. Tasks do not wait for each other. Those that run at the same time have different
+     * workers, from 0 to workers - 1. */
+    void (*run)(void *self, int32_t chunks, void (*task)(void *arg, int32_t chunk, int32_t worker), void *arg);
+    void *self;
+    int32_t workers;
+} nd_parallel;
+
+/* From now on the call hands its chunks to `parallel`, which must outlive it (NULL: back to the thread that calls
+ * nd_run). The arena grows with the workers: ND_ERR_MEMORY leaves the call as it was. ND_ERR_ARGUMENT: no workers, or
+ * no function. Interpreted functions, and those whose kernels are all too small to be cut, run on the calling thread.
+ * Tasks set the control word of their thread as nd_run does. */
+ND_API nd_status nd_call_set_parallel(nd_call *call, const nd_parallel *parallel);
+
+/* A pool of `threads` threads, the one that calls nd_run included; 0: as many as this process may use (affinity and the
+ * limits of its control group). The others wait for work: first awake, for some ten microseconds, then asleep. NULL:
+ * memory ran out, or the system refused a thread. One call at a time uses a pool. */
+typedef struct nd_pool nd_pool;
+ND_API nd_pool *nd_pool_create(int threads);
+/* Ends the threads; no call may be running on it, and calls that were given it must not run again. NULL is accepted. */
+ND_API void nd_pool_destroy(nd_pool *pool);
+/* To hand to nd_call_set_parallel; lives as long as the pool. NULL for NULL. */
+ND_API const nd_parallel *nd_pool_parallel(const nd_pool *pool);
+
 /* -- for back ends ------------------------------------------------------------------------------------------------ */
 
 /* How a compiled function is called. in[i] and out[i] are the bound tensors' memory. */
 typedef void (*nd_entry)(void *state, void *arena, const void *const *in, void *const *out);
+/* The same with kernels handed out in chunks; `parallel` NULL: everything on this thread. */
+typedef void (*nd_parallel_entry)(void *state, void *arena, const void *const *in, void *const *out,
+                                  const nd_parallel *parallel);
 
 typedef struct nd_program_variable_info {
     nd_port port;
@@ -144,6 +177,8 @@ typedef struct nd_program_function_info {
     const int *reads, *updates; /* indices of the variables that it reads and sets */
     size_t arena_size;          /* bytes; the arena is 64-byte aligned */
     nd_entry entry;             /* NULL: run through `interpret` */
+    nd_parallel_entry parallel; /* NULL: it runs on one thread only */
+    size_t worker_size;         /* bytes of the arena more for each worker after the first */
 } nd_program_function_info;
 
 /* A named dimension and the number that the program is compiled for. */

@@ -1,0 +1,210 @@
+/* A small pool of threads: fork and join over the chunks of one kernel at a time.
+ *
+ * A job is published by a new number in `job`; whoever is awake takes chunks off a shared counter until none is left.
+ * Between jobs a thread watches `job` for a while, since the next kernel of a training step comes within microseconds
+ * and waking a sleeper takes twenty, and then sleeps. */
+#define _GNU_SOURCE /* sched_getaffinity, where there is one */
+
+#include "nadir/program.h"
+#include "runtime/platform.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+enum { MOST_THREADS = 256 };
+static const double AWAKE = 100e-6; /* seconds that a thread watches for work */
+
+typedef struct member {
+    nd_pool *pool;
+    pthread_t thread;
+    int32_t worker;
+} member;
+
+struct nd_pool {
+    nd_parallel parallel;
+    int thread_count; /* besides the caller's */
+    member *members;
+    pthread_mutex_t mutex;
+    pthread_cond_t work; /* job has changed, or the pool ends */
+    atomic_uint job;     /* counts jobs; odd while one is open */
+    atomic_int sleepers;
+    atomic_bool ending;
+    /* The open job. Written before `job` becomes odd, read after. */
+    void (*task)(void *arg, int32_t chunk, int32_t worker);
+    void *arg;
+    int32_t chunks;
+    atomic_int next;   /* the first chunk that nobody has taken */
+    atomic_int inside; /* threads that may be looking at the job */
+};
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void take_chunks(nd_pool *pool, int32_t worker)
+{
+    for (;;) {
+        int32_t chunk = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
+        if (chunk >= pool->chunks)
+            return;
+        pool->task(pool->arg, chunk, worker);
+    }
+}
+
+/* Waits until the number of the job is no longer `seen`; false: the pool ends. */
+static bool wait_for_job(nd_pool *pool, unsigned seen)
+{
+    const double asleep_at = nd__platform_seconds() + AWAKE;
+    for (int turn = 0; atomic_load(&pool->job) == seen; turn++) {
+        if (atomic_load(&pool->ending))
+            return false;
+        pause_briefly();
+        if (turn % 64 != 63 || nd__platform_seconds() < asleep_at)
+            continue;
+        pthread_mutex_lock(&pool->mutex);
+        atomic_fetch_add(&pool->sleepers, 1);
+        while (atomic_load(&pool->job) == seen && !atomic_load(&pool->ending))
+            pthread_cond_wait(&pool->work, &pool->mutex);
+        atomic_fetch_sub(&pool->sleepers, 1);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+    return !atomic_load(&pool->ending);
+}
+
+static void *thread_main(void *arg)
+{
+    const member *self = arg;
+    nd_pool *pool = self->pool;
+    unsigned seen = 0;
+    while (wait_for_job(pool, seen)) {
+        /* Enter, then look again: a job that has closed meanwhile is not entered. */
+        atomic_fetch_add(&pool->inside, 1);
+        seen = atomic_load(&pool->job);
+        if (seen % 2 == 1)
+            take_chunks(pool, self->worker);
+        atomic_fetch_sub(&pool->inside, 1);
+    }
+    return NULL;
+}
+
+static void wake_sleepers(nd_pool *pool)
+{
+    if (atomic_load(&pool->sleepers) == 0)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void run(void *self, int32_t chunks, void (*task)(void *arg, int32_t chunk, int32_t worker), void *arg)
+{
+    nd_pool *pool = self;
+    pool->task = task;
+    pool->arg = arg;
+    pool->chunks = chunks;
+    atomic_store(&pool->next, 0);
+    atomic_fetch_add(&pool->job, 1);
+    wake_sleepers(pool);
+    take_chunks(pool, 0);
+    atomic_fetch_add(&pool->job, 1);
+    while (atomic_load(&pool->inside) > 0) /* the last chunks of others */
+        pause_briefly();
+}
+
+/* -- how many ---------------------------------------------------------------------------------------------------------
+ */
+
+/* The processors that a control group's quota allows; `most` where there is none. */
+static int quota(int most)
+{
+    long long limit = 0, period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (!file)
+        return most;
+    int read = fscanf(file, "%lld %lld", &limit, &period);
+    fclose(file);
+    if (read != 2 || limit <= 0 || period <= 0)
+        return most;
+    long long count = (limit + period - 1) / period;
+    return count < most ? (int)count : most;
+}
+
+static int usable_processors(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        count = CPU_COUNT(&set);
+#endif
+    count = count < 1 ? 1 : count > MOST_THREADS ? MOST_THREADS : count;
+    return quota((int)count);
+}
+
+/* -- pools
+ * ------------------------------------------------------------------------------------------------------------- */
+
+nd_pool *nd_pool_create(int threads)
+{
+    if (threads < 0 || threads > MOST_THREADS)
+        return NULL;
+    if (threads == 0)
+        threads = usable_processors();
+    nd_pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return NULL;
+    pool->parallel = (nd_parallel){run, pool, threads};
+    pool->members = calloc((size_t)threads, sizeof *pool->members);
+    if (!pool->members || pthread_mutex_init(&pool->mutex, NULL) != 0)
+        goto no_mutex;
+    if (pthread_cond_init(&pool->work, NULL) != 0)
+        goto no_condition;
+    for (; pool->thread_count < threads - 1; pool->thread_count++) {
+        member *m = &pool->members[pool->thread_count];
+        *m = (member){.pool = pool, .worker = pool->thread_count + 1};
+        if (pthread_create(&m->thread, NULL, thread_main, m) != 0) {
+            nd_pool_destroy(pool);
+            return NULL;
+        }
+    }
+    return pool;
+
+no_condition:
+    pthread_mutex_destroy(&pool->mutex);
+no_mutex:
+    free(pool->members);
+    free(pool);
+    return NULL;
+}
+
+void nd_pool_destroy(nd_pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->ending, true);
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->mutex);
+    for (int i = 0; i < pool->thread_count; i++)
+        pthread_join(pool->members[i].thread, NULL);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->mutex);
+    free(pool->members);
+    free(pool);
+}
+
+const nd_parallel *nd_pool_parallel(const nd_pool *pool)
+{
+    return pool ? &pool->parallel : NULL;
+}

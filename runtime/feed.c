@@ -138,10 +138,11 @@ static nd_status open_feed(opening *o, const nd_dataset *dataset)
 {
     nd__feed *f = o->feed;
     const nd__feed_options *options = o->options;
-    if (nd_program_status(o->program) != ND_OK)
-        return nd__message_set(o->message, nd_program_status(o->program), "%s", nd_program_error(o->program));
+    /* The data's error first: what is built for its shapes fails because of it. */
     if (nd_dataset_status(dataset) != ND_OK)
         return nd__message_set(o->message, nd_dataset_status(dataset), "%s", nd_dataset_error(dataset));
+    if (nd_program_status(o->program) != ND_OK)
+        return nd__message_set(o->message, nd_program_status(o->program), "%s", nd_program_error(o->program));
     o->function = nd_program_function_index(o->program, options->function);
     if (o->function < 0)
         return nd__message_set(o->message, ND_ERR_ARGUMENT, "the program has no function \"%s\"",

@@ -195,6 +195,13 @@ START_TEST(checks_the_program)
     nd_history *h = nd_train(failed, "step", NULL, d, &options);
     ck_assert_str_eq(nd_history_error(h), "matmul: inner sizes differ");
     nd_history_destroy(h);
+    /* A model built for data that could not be read: that is what is told. */
+    nd_dataset *unread = nd_dataset_mnist("/nonexistent", false);
+    h = nd_train(failed, "step", NULL, unread, &options);
+    ck_assert_str_eq(nd_history_error(h), nd_dataset_error(unread));
+    ck_assert_int_eq(nd_history_status(h), ND_ERR_IO);
+    nd_history_destroy(h);
+    nd_dataset_destroy(unread);
     h = nd_train(NULL, "step", NULL, d, &options);
     ck_assert_int_eq(nd_history_status(h), ND_ERR_MEMORY);
     nd_history_destroy(h);

@@ -21,10 +21,8 @@ int main(void)
         const char *title;
         bool (*run)(void);
     } chapters[] = {
-        {"Tensors", tensors},
-        {"Expressions", expressions},
-        {"Gradients", gradients},
-        {"Minimising a function", descent},
+        {"Tensors", tensors},     {"Expressions", expressions},       {"Layers and models", layers},
+        {"Gradients", gradients}, {"Minimising a function", descent},
     };
     bool all = true;
     for (size_t i = 0; i < sizeof chapters / sizeof *chapters; i++) {

@@ -133,8 +133,8 @@ nd_function *nd__copy_function(nd__copier *c, const nd_function *f)
     for (int i = 0; i < f->output_count; i++)
         outputs[i] = nd__copied(c, f->outputs[i]);
     nd_function *copy = nd__function(c->to, f->place, f->name, f->input_count, inputs, f->output_count, outputs);
-    for (int i = 0; i < f->update_count; i++)
-        nd_assign_at(f->updates[i].place, copy, c->to->variables[f->updates[i].variable->number]->read, nd__copied(c, f->updates[i].value));
+    for (int i = 0; i < f->update_count && c->to->status == ND_OK; i++)
+        nd__assign(f->updates[i].place, copy, c->to->variables[f->updates[i].variable->number], nd__copied(c, f->updates[i].value));
     copy->body = f->body;
     return c->to->status == ND_OK ? c->functions[f->number] = copy : NULL;
 }

@@ -101,6 +101,16 @@ static const nd__node *runner_of(const nd_module *m, const nd_function *f)
     return NULL;
 }
 
+void nd__assign(nd_place place, nd_function *f, nd__variable *variable, nd_value *value)
+{
+    nd_module *m = f->module;
+    const char *where = nd__arena_text(&m->arena, place, strlen(place));
+    if (where && nd__arena_grow(&m->arena, &f->updates, &f->update_room, f->update_count + 1, sizeof *f->updates))
+        f->updates[f->update_count++] = (nd__update){variable, value, where};
+    else
+        nd__fail_memory(m);
+}
+
 void nd_assign_at(nd_place place, nd_function *f, nd_value *variable, nd_value *value)
 {
     nd_value *both[] = {variable, value};
@@ -146,12 +156,7 @@ void nd_assign_at(nd_place place, nd_function *f, nd_value *variable, nd_value *
                 nd__note(m, "the other assignment is at %s", f->updates[i].place);
             return;
         }
-    const char *where = nd__arena_text(&m->arena, place ? place : "", place ? strlen(place) : 0);
-    if (!where || !nd__arena_grow(&m->arena, &f->updates, &f->update_room, f->update_count + 1, sizeof *f->updates)) {
-        nd__fail_memory(m);
-        return;
-    }
-    f->updates[f->update_count++] = (nd__update){v, value, where};
+    nd__assign(place ? place : "", f, v, value);
 }
 
 nd_function *nd__init_function(nd_module *m)

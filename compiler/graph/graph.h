@@ -303,6 +303,8 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const struct n
 /* A function like nd_function's, without its checks of the name. */
 nd_function *nd__function(nd_module *m, nd_place place, const char *name, int input_count, nd_value *const *inputs, int output_count,
                           nd_value *const *outputs);
+/* An update like nd_assign's, without its checks. */
+void nd__assign(nd_place place, nd_function *f, nd__variable *variable, nd_value *value);
 /* The number that every element of a float value is known to have, through broadcasts; false: not a constant. */
 bool nd__constant_number(const nd_value *v, double *number);
 /* A function in no list that fills as many out values as the one that could not be made. */

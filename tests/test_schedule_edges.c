@@ -84,11 +84,37 @@ START_TEST(powers_of_a_generator)
 }
 END_TEST
 
+/* The same for what one pass over a row needs of the passes before. */
+START_TEST(powers_before_a_sum)
+{
+    nd_module *m = nd_module_create("powers");
+    nd_value *x = nd_input(m, "x", ND_I32, ND_SHAPE(3, 70)), *y = nd_sub(x, nd_reduce_max(x, ND_AXES(1), true));
+    for (int i = 0; i < 60; i++)
+        y = nd_add(nd_mul(y, y), y);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_sum(y, ND_AXES(1), false)));
+    check_and_destroy("powers before a sum", m);
+}
+END_TEST
+
+/* More passes over a row than anybody counted on; results of a row, and of all of it, in every one. */
+START_TEST(a_thousand_passes)
+{
+    nd_module *m = nd_module_create("passes");
+    nd_value *x = nd_input(m, "x", ND_I32, ND_SHAPE(2, 3)), *y = x, *sum = NULL;
+    for (int i = 0; i < 1005; i++) {
+        sum = nd_sum(y, ND_AXES(1), true);
+        y = nd_sub(x, sum);
+    }
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(sum, y));
+    check_and_destroy("a thousand passes", m);
+}
+END_TEST
+
 START_TEST(thousands_of_nodes)
 {
     nd_module *m = nd_module_create("thousands");
     nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(3, 5)), *y = x, *z = x;
-    for (int i = 0; i < 3000; i++)
+    for (int i = 0; i < 6000; i++)
         y = i % 3 ? nd_mul(y, nd_const(m, 0.75)) : nd_add(y, x);
     for (int i = 0; i < 1000; i++)
         z = i % 10 ? nd_sub(x, nd_tanh(z)) : nd_transpose(nd_transpose(z, ND_ALL_AXES), ND_ALL_AXES);
@@ -107,6 +133,8 @@ int main(void)
     tcase_add_test(all, a_view_is_all_that_shows_it);
     tcase_add_test(all, a_table_of_indices);
     tcase_add_test(all, powers_of_a_generator);
+    tcase_add_test(all, powers_before_a_sum);
+    tcase_add_test(all, a_thousand_passes);
     tcase_add_test(all, thousands_of_nodes);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

@@ -114,6 +114,7 @@ typedef struct nd__kernel {
     nd__kblock body; /* ends without a yield */
     nd__kinst *last_const; /* constants lie at the body's start; this is the last of them, NULL: none */
     int64_t flops, bytes;  /* of one run, as the scheduler counts them */
+    uint64_t hash;         /* nd__k_hash of it, when it has been added to a plan */
     bool failed;           /* memory ran out while building, or something impossible was asked for */
 } nd__kernel;
 

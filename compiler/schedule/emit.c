@@ -58,14 +58,27 @@ static nd__kval compute(nd__emit *e, const nd__expr *x, bool wide)
     return -1;
 }
 
+/* Not by recursion, as nd__resolve. Each expression puts its operands on the stack once, at most three: there is room.
+ */
 nd__kval nd__emit_expr(nd__emit *e, int expr)
 {
-    const nd__expr *x = &e->s->exprs[expr];
-    if (e->s->failed)
-        return -1;
+    int depth = 0;
     if (e->memo[expr] < 0)
-        e->memo[expr] = compute(e, x, e->lane_axis >= 0 && (x->axes & 1u << e->lane_axis));
-    return e->memo[expr];
+        e->stack[depth++] = expr;
+    while (depth > 0 && !e->s->failed) {
+        const int top = e->stack[depth - 1], before = depth;
+        const nd__expr *x = &e->s->exprs[top];
+        for (int i = x->arg_count - 1; i >= 0 && e->memo[top] < 0; i--)
+            if (e->memo[x->args[i]] < 0)
+                e->stack[depth++] = x->args[i];
+        if (depth > before)
+            continue;
+        if (e->memo[top] < 0)
+            e->memo[top] = compute(e, x, e->lane_axis >= 0 && (x->axes & 1u << e->lane_axis));
+        e->s->failed = e->memo[top] < 0;
+        depth--;
+    }
+    return e->s->failed ? -1 : e->memo[expr];
 }
 
 nd__kval nd__emit_wide(nd__emit *e, int expr)

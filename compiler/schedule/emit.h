@@ -16,6 +16,7 @@ typedef struct nd__emit {
     int lane_axis;               /* the axis that lanes run along; -1: scalars */
     int lanes, count;            /* count: lanes that exist */
     nd__kval *memo;              /* by expression; -1: not computed here */
+    int *stack;                  /* of nd__emit_expr */
     unsigned open;               /* the axes whose loops are open */
 } nd__emit;
 

@@ -234,13 +234,40 @@ static int add_expr(nd__space *s, nd__expr e)
     return s->expr_count++;
 }
 
+static int *slot_of(const nd__space *s, const nd_value *v)
+{
+    return &s->slots[((unsigned)v->node->number * 2654435761u >> 7) & (unsigned)(s->slot_count - 1)];
+}
+
+/* As many slots as there is room for what is known. */
+static bool grow_slots(nd__space *s)
+{
+    int count = 16;
+    while (count < s->known_room)
+        count *= 2;
+    s->slots = nd__arena_alloc(s->arena, (size_t)count, sizeof *s->slots);
+    s->slot_count = count;
+    for (int i = 0; i < count && s->slots; i++)
+        s->slots[i] = -1;
+    for (int i = 0; i < s->known_count && s->slots; i++) {
+        int *slot = slot_of(s, s->known[i].value);
+        s->known[i].next = *slot;
+        *slot = i;
+    }
+    return s->slots != NULL;
+}
+
 static void know(nd__space *s, const nd_value *v, const nd__index *index, int expr)
 {
-    if (s->failed || !nd__arena_grow(s->arena, &s->known, &s->known_room, s->known_count + 1, sizeof *s->known)) {
+    const int room = s->known_room;
+    if (s->failed || !nd__arena_grow(s->arena, &s->known, &s->known_room, s->known_count + 1, sizeof *s->known) ||
+        (room != s->known_room && !grow_slots(s))) {
         s->failed = true;
         return;
     }
-    s->known[s->known_count++] = (struct nd__known){v, *index, expr};
+    int *slot = slot_of(s, v);
+    s->known[s->known_count] = (struct nd__known){v, *index, expr, *slot};
+    *slot = s->known_count++;
 }
 
 void nd__know(nd__space *s, const nd_value *v, int expr)
@@ -251,7 +278,7 @@ void nd__know(nd__space *s, const nd_value *v, int expr)
 
 static int find_known(const nd__space *s, const nd_value *v, const nd__index *index)
 {
-    for (int i = 0; i < s->known_count; i++) {
+    for (int i = s->slots ? *slot_of(s, v) : -1; i >= 0; i = s->known[i].next) {
         bool same = s->known[i].value == v;
         for (int d = 0; d < v->shape.rank && same; d++)
             same = v->shape.dims[d] == 1 || nd__lin_equal(&s->known[i].index.at[d], &index->at[d]);
@@ -366,12 +393,18 @@ static uint64_t number_bits(nd_dtype dtype, int64_t number)
     return nd__element_bits(dtype, &u);
 }
 
-/* A value that is no view and has to be computed or loaded. */
+/* Whether a value that is no view lies in memory, and this kernel does not compute it. */
+static bool is_loaded(const nd__space *s, const nd_value *v, nd__spot *spot)
+{
+    bool at_home = s->group && s->block->home[v->node->number] == s->group->number;
+    return !at_home && nd__spot_of(s->block, v, spot);
+}
+
+/* A value that is not known yet, whose operands are. */
 static int resolve_new(nd__space *s, const nd_value *v, const nd__index *index)
 {
     const nd__node *n = v->node;
     nd__spot spot;
-    bool at_home = s->group && s->block->home[n->number] == s->group->number;
     if (nd__is_view(n)) { /* a reshape that regroups the axes of something in memory */
         const nd_value *base;
         int64_t offset, strides[ND_MAX_RANK];
@@ -382,7 +415,7 @@ static int resolve_new(nd__space *s, const nd_value *v, const nd__index *index)
             at = nd__lin_add(at, index->at[d], strides[d]);
         return nd__expr_load(s, spot, base->dtype, nd__elements(&base->shape), at, base->name);
     }
-    if (!at_home && nd__spot_of(s->block, v, &spot))
+    if (is_loaded(s, v, &spot))
         return nd__expr_load(s, spot, v->dtype, nd__elements(&v->shape), nd__flat(&v->shape, index), v->name);
     switch (n->op) {
     case ND__OP_constant:
@@ -408,16 +441,56 @@ static int resolve_new(nd__space *s, const nd_value *v, const nd__index *index)
     return add_expr(s, e);
 }
 
+static void push(nd__space *s, const nd_value *v, const nd__index *index)
+{
+    if (!nd__arena_grow(s->arena, &s->pending, &s->pending_room, s->pending_count + 1, sizeof *s->pending)) {
+        s->failed = true;
+        return;
+    }
+    struct nd__pending *p = &s->pending[s->pending_count++];
+    p->index = *index;
+    p->value = nd__through_views(v, &p->index);
+}
+
+/* Puts what the value is computed of and is not known yet on top, the first operand uppermost; whether there is any. */
+static bool push_operands(nd__space *s, const struct nd__pending *p)
+{
+    const nd__node *n = p->value->node;
+    const int before = s->pending_count, first = n->op == ND__OP_gather ? 1 : 0;
+    nd__spot spot;
+    if (nd__is_view(n) || is_loaded(s, p->value, &spot) || !(first > 0 || nd__ops[n->op].traits & ND__ELEMENTWISE))
+        return false;
+    for (int i = n->input_count - 1; i >= first && !s->failed; i--) {
+        push(s, n->inputs[i], &p->index);
+        const struct nd__pending *top = &s->pending[s->pending_count - 1];
+        if (!s->failed && find_known(s, top->value, &top->index) >= 0)
+            s->pending_count--;
+    }
+    return s->pending_count > before;
+}
+
+/* Not by recursion: a kernel may be a chain of thousands of nodes, and the caller's stack small. */
 int nd__resolve(nd__space *s, const nd_value *v, const nd__index *given)
 {
+    const int base = s->pending_count;
     nd__index index = *given;
     v = nd__through_views(v, &index);
     if (s->failed)
         return 0;
     int expr = find_known(s, v, &index);
-    if (expr < 0) {
-        expr = resolve_new(s, v, &index);
-        know(s, v, &index, expr);
+    if (expr >= 0)
+        return expr;
+    push(s, v, &index);
+    while (!s->failed && s->pending_count > base) {
+        const struct nd__pending top = s->pending[s->pending_count - 1];
+        expr = find_known(s, top.value, &top.index);
+        if (expr < 0 && push_operands(s, &top))
+            continue;
+        if (expr < 0) {
+            expr = resolve_new(s, top.value, &top.index);
+            know(s, top.value, &top.index, expr);
+        }
+        s->pending_count--;
     }
     return expr;
 }

@@ -91,9 +91,15 @@ typedef struct nd__space {
     struct nd__known {
         const nd_value *value;
         nd__index index;
-        int expr;
-    } * known; /* resolved already */
+        int expr, next; /* next: of the same slot, -1: none */
+    } * known;          /* resolved already */
     int known_count, known_room;
+    int *slots, slot_count; /* the newest known one of each hash (a power of two of them) */
+    struct nd__pending {
+        const nd_value *value;
+        nd__index index;
+    } * pending; /* being resolved, each for the one below it */
+    int pending_count, pending_room;
     nd__param *params;
     int param_count, param_room;
     nd__output *outputs;

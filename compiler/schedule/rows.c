@@ -9,18 +9,19 @@
  * neighbouring rows. */
 #include "compiler/schedule/emit.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
 enum {
-    CHAIN = 64,      /* the longest row that is one chain */
-    ROW_LANES = 32,  /* of a long row: element i is added in lane i mod 32 */
-    BLOCK = 4096,    /* elements of a long row between two trees */
-    KEEP_COST = 5,   /* operations from which on a value is kept for later passes */
-    COSTLY = 10,     /* operations that an elementary function counts as, */
-    DIVISION = 4,    /* and a division */
-    AFTER_ROW = 999, /* the stage of what has one element a row: stored when all passes are done */
-    MAX_PARTS = 16,  /* registers that 32 lanes take */
+    CHAIN = 64,          /* the longest row that is one chain */
+    ROW_LANES = 32,      /* of a long row: element i is added in lane i mod 32 */
+    BLOCK = 4096,        /* elements of a long row between two trees */
+    KEEP_COST = 5,       /* operations from which on a value is kept for later passes */
+    COSTLY = 10,         /* operations that an elementary function counts as, */
+    DIVISION = 4,        /* and a division */
+    AFTER_ROW = INT_MAX, /* the stage of what has one element a row: stored when all passes are done */
+    MAX_PARTS = 16,      /* registers that 32 lanes take */
 };
 
 typedef struct reduction {
@@ -123,27 +124,35 @@ static int cost(const rows *r, int expr)
     return sum;
 }
 
-/* Marks what pass p needs of earlier passes and should not compute again. */
-static void mark_kept(rows *r, int expr, int p)
+/* Marks what a pass needs of earlier ones and should not compute again. */
+static void mark_kept(rows *r, int p, bool *wanted)
 {
-    const nd__expr *x = &r->s.exprs[expr];
-    if (!in_row(r, expr) || r->keep[expr])
-        return;
-    if (x->stage < p && cost(r, expr) >= KEEP_COST) {
-        r->keep[expr] = true;
-        return;
+    memset(wanted, 0, (size_t)r->s.expr_count * sizeof *wanted);
+    for (int k = 0; k < r->count; k++)
+        if (r->reductions[k].pass == p)
+            wanted[r->reductions[k].operand] = true;
+    for (int i = 0; i < r->s.output_count; i++)
+        if (r->s.outputs[i].stage == p)
+            wanted[r->s.outputs[i].expr] = true;
+    for (int i = r->s.expr_count - 1; i >= 0; i--) {
+        const nd__expr *x = &r->s.exprs[i];
+        if (!wanted[i] || !in_row(r, i) || r->keep[i])
+            continue;
+        r->keep[i] = x->stage < p && cost(r, i) >= KEEP_COST;
+        for (int k = 0; k < x->arg_count && !r->keep[i]; k++)
+            wanted[x->args[k]] = true;
     }
-    for (int k = 0; k < x->arg_count; k++)
-        mark_kept(r, x->args[k], p);
 }
 
 static void find_kept(rows *r, int lanes)
 {
-    for (int k = 0; k < r->count; k++)
-        mark_kept(r, r->reductions[k].operand, r->reductions[k].pass);
-    for (int i = 0; i < r->s.output_count; i++)
-        if (r->s.outputs[i].stage != AFTER_ROW)
-            mark_kept(r, r->s.outputs[i].expr, r->s.outputs[i].stage);
+    bool *wanted = nd__arena_alloc(r->s.arena, (size_t)r->s.expr_count, sizeof *wanted);
+    if (!wanted) {
+        r->s.failed = true;
+        return;
+    }
+    for (int p = 1; p < r->passes; p++)
+        mark_kept(r, p, wanted);
     for (int i = 0; i < r->s.expr_count; i++)
         if (r->keep[i]) {
             const nd__expr *x = &r->s.exprs[i];

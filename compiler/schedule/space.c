@@ -98,7 +98,8 @@ nd__emit nd__emit_begin(nd__space *s, const char *what)
     e.b = nd__k_builder(k);
     e.buffers = k ? make_buffers(s, k) : NULL;
     e.memo = nd__arena_alloc(s->arena, (size_t)s->expr_count, sizeof *e.memo);
-    if (!e.buffers || !e.memo) {
+    e.stack = nd__arena_alloc(s->arena, (size_t)s->expr_count, 3 * sizeof *e.stack);
+    if (!e.buffers || !e.memo || !e.stack) {
         s->failed = true;
         return e;
     }
@@ -113,9 +114,9 @@ nd__emit nd__emit_begin(nd__space *s, const char *what)
 static int add_kernel(nd__block *b, nd__kernel *k)
 {
     nd__plan *plan = b->plan;
-    uint64_t hash = nd__k_hash(k);
+    k->hash = nd__k_hash(k);
     for (int i = 0; i < plan->kernel_count; i++)
-        if (nd__k_hash(plan->kernels[i]) == hash && nd__k_equal(plan->kernels[i], k))
+        if (plan->kernels[i]->hash == k->hash && nd__k_equal(plan->kernels[i], k))
             return i;
     if (!nd__arena_grow(plan->arena, &plan->kernels, &plan->kernel_room, plan->kernel_count + 1, sizeof *plan->kernels))
         return -1;

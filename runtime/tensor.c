@@ -8,7 +8,7 @@
 
 /* -- memory ------------------------------------------------------------------------------------------------------- */
 
-enum { ALIGN = 64 }; /* a cache line, and the widest vector */
+enum { ALIGN = 64, PAGE = 4096 }; /* a cache line, and the widest vector */
 
 struct nd__storage {
     atomic_size_t holders; /* views of one memory may be destroyed by different threads */
@@ -18,13 +18,19 @@ struct nd__storage {
 
 nd__storage *nd__storage_create(size_t bytes)
 {
-    if (bytes > PTRDIFF_MAX - 4 * ALIGN)
+    const bool large = bytes >= PAGE;
+    if (bytes > PTRDIFF_MAX - 2 * PAGE)
         return NULL;
-    nd__storage *s = calloc(1, sizeof *s + bytes + ALIGN); /* calloc: large zeros cost nothing until they are touched */
+    /* calloc: large zeros cost nothing until they are touched */
+    nd__storage *s = calloc(1, sizeof *s + bytes + ALIGN + (large ? PAGE : 0));
     if (!s)
         return NULL;
     atomic_init(&s->holders, 1);
     s->data = s->bytes + (ALIGN - (uintptr_t)s->bytes % ALIGN) % ALIGN;
+    /* Large blocks all begin at the same place in their pages, and what is walked side by side would share sets of the
+     * cache: each begins some lines further than its neighbour. Worth a tenth of a loop over six tensors. */
+    if (large)
+        s->data += (uintptr_t)s / PAGE * 5 * ALIGN % PAGE;
     return s;
 }
 

@@ -70,7 +70,8 @@ extern const int workload_count;
 void generate(uint32_t *random, int64_t n, float scale, float *values);
 /* A variable of that shape from the generator, or, where the scale is 0 or 1, of that value in every element. */
 nd_value *parameter(model *m, const char *name, nd_shape shape, double scale);
-/* Batches of flat images (MNIST), floats of 0 to 1, and labels: inputs "x" [batch, 784] and "y" [batch]. */
+/* Batches of flat images (MNIST), floats of 0 to 1, and labels: inputs "x" [batch, 784] and "y" [batch] (NULL: none).
+ */
 void images(model *m, int batch, nd_value **x, nd_value **y);
 /* The same of digits.csv.gz: "x" [batch, 64]. */
 void digits(model *m, int batch, nd_value **x, nd_value **y);
@@ -84,7 +85,13 @@ void model_release(model *m);
 
 /* (x - mean) / sqrt(variance + 1e-5) * gain + bias along the last axis. */
 nd_value *layer_norm(nd_value *x, nd_value *gain, nd_value *bias);
-/* Recurrent and transformer. */
+typedef nd_value *activation(nd_place place, nd_value *x);
+/* Dense layers of those sizes, the first of which is x's, all but the last activated. */
+nd_value *dense_layers(model *m, nd_value *x, int count, const int64_t *sizes, activation *act);
+/* The function "step" of inputs x and y: descent of all parameters, with momentum or (0) without. */
+nd_function *train(model *m, nd_value *x, nd_value *y, nd_value *loss, double rate, double momentum);
+
+/* Those that are not in workloads.c. */
 void build_gru(model *m);
 void build_gpt(model *m);
 

@@ -55,7 +55,7 @@ static void fail(model *m, const char *message)
     snprintf(m->error, sizeof m->error, "%s", message);
 }
 
-/* Batches of rows, in order, all values divided by one. */
+/* Batches of rows, in order, all values divided by one; and the labels, if they are an input. */
 static void take_rows(model *m, int batch, int batches, nd_tensor *x, nd_tensor *y, float divisor)
 {
     const int64_t size = nd_tensor_count(m->batches[0][0]) / batch;
@@ -69,10 +69,10 @@ static void take_rows(model *m, int batch, int batches, nd_tensor *x, nd_tensor 
     }
     for (int i = 0; i < batches; i++) {
         float *to = nd_tensor_data(m->batches[i][0]);
-        int32_t *label = nd_tensor_data(m->batches[i][1]);
+        int32_t *label = m->input_count > 1 ? nd_tensor_data(m->batches[i][1]) : NULL;
         for (int64_t k = 0; k < batch * size; k++)
             to[k] = (float)nd_tensor_get(x, i * batch * size + k) / divisor;
-        for (int k = 0; k < batch; k++)
+        for (int k = 0; label && k < batch; k++)
             label[k] = (int32_t)nd_tensor_get(y, i * batch + k);
     }
 }
@@ -91,7 +91,8 @@ void images(model *m, int batch, nd_value **x, nd_value **y)
 {
     char path[4096];
     *x = input(m, "x", ND_F32, ND_SHAPE(batch, 784), BATCHES);
-    *y = input(m, "y", ND_I32, ND_SHAPE(batch), BATCHES);
+    if (y)
+        *y = input(m, "y", ND_I32, ND_SHAPE(batch), BATCHES);
     if (!find(m, path, sizeof path, "mnist"))
         return;
     nd_dataset *set = nd_dataset_mnist(path, false);

@@ -70,15 +70,6 @@ nd_value *layer_norm(nd_value *x, nd_value *gain, nd_value *bias)
     return nd_add(nd_mul(nd_mul(d, scale), gain), bias);
 }
 
-/* The tanh form of Hendrycks and Gimpel 2016. */
-static nd_value *gelu(nd_value *x)
-{
-    nd_module *m = nd_value_module(x);
-    nd_value *cubic = nd_add(x, nd_mul(nd_const(m, 0.044715), nd_mul(nd_mul(x, x), x)));
-    nd_value *t = nd_tanh(nd_mul(nd_const(m, sqrt(2 / acos(-1))), cubic));
-    return nd_mul(nd_mul(nd_const(m, 0.5), x), nd_add(nd_const(m, 1), t));
-}
-
 /* A parameter of a layer, or of none (layer < 0). */
 static nd_value *part(model *m, int layer, const char *what, nd_shape shape, double scale)
 {
@@ -132,7 +123,7 @@ void build_gpt(model *m)
     for (int i = 0; i < LAYERS; i++) {
         nd_value *mixed = attention(dense(m, i, "qkv", norm(m, i, "norm1", h), WIDTH, 3 * WIDTH));
         h = nd_add(h, dense(m, i, "proj", mixed, WIDTH, WIDTH));
-        nd_value *wide = gelu(dense(m, i, "up", norm(m, i, "norm2", h), WIDTH, 4 * WIDTH));
+        nd_value *wide = nd_gelu_tanh(dense(m, i, "up", norm(m, i, "norm2", h), WIDTH, 4 * WIDTH));
         h = nd_add(h, dense(m, i, "down", wide, 4 * WIDTH, WIDTH));
     }
     /* The embedding's table also says which character a state stands for. */

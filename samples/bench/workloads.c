@@ -38,10 +38,7 @@ static void build_scalar_scan(model *m)
 
 /* -- dense layers ------------------------------------------------------------------------------------------------- */
 
-typedef nd_value *activation(nd_place place, nd_value *x);
-
-/* Dense layers of those sizes, the first of which is x's, all but the last activated. */
-static nd_value *layers(model *m, nd_value *x, int count, const int64_t *sizes, activation *act)
+nd_value *dense_layers(model *m, nd_value *x, int count, const int64_t *sizes, activation *act)
 {
     for (int i = 0; i + 1 < count; i++) {
         char name[32];
@@ -55,7 +52,7 @@ static nd_value *layers(model *m, nd_value *x, int count, const int64_t *sizes, 
     return x;
 }
 
-static void descend_all(model *m, nd_value *x, nd_value *y, nd_value *loss, double rate, double momentum)
+nd_function *train(model *m, nd_value *x, nd_value *y, nd_value *loss, double rate, double momentum)
 {
     nd_function *step = nd_function(m->module, "step", ND_VALUES(x, y), ND_VALUES(loss));
     if (momentum == 0)
@@ -63,48 +60,46 @@ static void descend_all(model *m, nd_value *x, nd_value *y, nd_value *loss, doub
     else
         nd_sgd_momentum(step, loss, (size_t)m->parameter_count, m->parameters, nd_const(m->module, rate),
                         nd_const(m->module, momentum));
+    return step;
 }
 
 static void build_iris(model *m)
 {
     nd_value *x, *y;
     iris(m, &x, &y);
-    nd_value *logits = layers(m, x, 3, (int64_t[]){4, 16, 3}, nd_tanh_at);
-    descend_all(m, x, y, nd_cross_entropy(logits, y), 0.1, 0);
+    nd_value *logits = dense_layers(m, x, 3, (int64_t[]){4, 16, 3}, nd_tanh_at);
+    train(m, x, y, nd_cross_entropy(logits, y), 0.1, 0);
 }
 
 static void build_digits(model *m)
 {
     nd_value *x, *y;
     digits(m, 32, &x, &y);
-    nd_value *logits = layers(m, x, 2, (int64_t[]){64, 10}, NULL);
-    descend_all(m, x, y, nd_cross_entropy(logits, y), 0.1, 0);
+    nd_value *logits = dense_layers(m, x, 2, (int64_t[]){64, 10}, NULL);
+    train(m, x, y, nd_cross_entropy(logits, y), 0.1, 0);
 }
 
 static void build_mlp(model *m)
 {
     nd_value *x, *y;
     images(m, 32, &x, &y);
-    nd_value *logits = layers(m, x, 3, (int64_t[]){784, 128, 10}, nd_relu_at);
-    descend_all(m, x, y, nd_cross_entropy(logits, y), 0.1, 0);
+    nd_value *logits = dense_layers(m, x, 3, (int64_t[]){784, 128, 10}, nd_relu_at);
+    train(m, x, y, nd_cross_entropy(logits, y), 0.1, 0);
 }
 
 static void build_mlp3(model *m)
 {
     nd_value *x, *y;
     images(m, 128, &x, &y);
-    nd_value *logits = layers(m, x, 4, (int64_t[]){784, 512, 256, 10}, nd_relu_at);
-    descend_all(m, x, y, nd_cross_entropy(logits, y), 0.01, 0.9);
+    nd_value *logits = dense_layers(m, x, 4, (int64_t[]){784, 512, 256, 10}, nd_relu_at);
+    train(m, x, y, nd_cross_entropy(logits, y), 0.01, 0.9);
 }
 
 static void build_mlp_inference(model *m)
 {
-    nd_value *x, *y;
-    images(m, 1, &x, &y);
-    m->input_count = 1; /* the labels are not asked for */
-    for (int i = 0; i < m->batch_count; i++)
-        nd_tensor_destroy(m->batches[i][1]);
-    nd_value *logits = layers(m, x, 3, (int64_t[]){784, 128, 10}, nd_relu_at);
+    nd_value *x;
+    images(m, 1, &x, NULL);
+    nd_value *logits = dense_layers(m, x, 3, (int64_t[]){784, 128, 10}, nd_relu_at);
     nd_function(m->module, "step", ND_VALUES(x), ND_VALUES(logits));
 }
 

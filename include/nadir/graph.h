@@ -304,15 +304,15 @@ typedef struct nd_conv_options {
 
 /* Numbers of one dtype: x [N, H, W, C], kernel [KH, KW, C / groups, D]: [N, H', W', D], H' = (low + H + high - (KH - 1) dilation - 1) / stride + 1 rounded
  * down, which must be at least 1. nd_conv1d: x [N, L, C], kernel [K, C / groups, D]. */
-#define nd_conv2d(x, kernel, options) nd_conv2d_at(ND_HERE, x, kernel, options)
-#define nd_conv1d(x, kernel, options) nd_conv1d_at(ND_HERE, x, kernel, options)
+#define nd_conv2d(x, kernel, ...) nd_conv2d_at(ND_HERE, x, kernel, __VA_ARGS__) /* options */
+#define nd_conv1d(x, kernel, ...) nd_conv1d_at(ND_HERE, x, kernel, __VA_ARGS__) /* options */
 ND_API nd_value *nd_conv2d_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options);
 ND_API nd_value *nd_conv1d_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options);
 /* The transposed convolution ("deconvolution"): what sends x back through nd_conv2d with these options and kernel, its gradient. x [N, H, W, D], kernel
  * [KH, KW, C / groups, D]: [N, H', W', C], H' = (H - 1) stride + (KH - 1) dilation + 1 - low - high unless options say more. Each element is one chain
  * of fma over (ky, kx, d) ascending. */
-#define nd_conv2d_transpose(x, kernel, options) nd_conv2d_transpose_at(ND_HERE, x, kernel, options)
-#define nd_conv1d_transpose(x, kernel, options) nd_conv1d_transpose_at(ND_HERE, x, kernel, options)
+#define nd_conv2d_transpose(x, kernel, ...) nd_conv2d_transpose_at(ND_HERE, x, kernel, __VA_ARGS__) /* options */
+#define nd_conv1d_transpose(x, kernel, ...) nd_conv1d_transpose_at(ND_HERE, x, kernel, __VA_ARGS__) /* options */
 ND_API nd_value *nd_conv2d_transpose_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options);
 ND_API nd_value *nd_conv1d_transpose_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options);
 
@@ -325,13 +325,13 @@ typedef struct nd_pool_options {
 } nd_pool_options;
 
 /* The maximum of each window (numbers; a NaN wins; r + 0, so never -0). Its gradient goes to the first maximum in row-major order. 1d: x [N, L, C]. */
-#define nd_max_pool2d(x, options) nd_max_pool2d_at(ND_HERE, x, options)
-#define nd_max_pool1d(x, options) nd_max_pool1d_at(ND_HERE, x, options)
+#define nd_max_pool2d(x, ...) nd_max_pool2d_at(ND_HERE, x, __VA_ARGS__) /* options */
+#define nd_max_pool1d(x, ...) nd_max_pool1d_at(ND_HERE, x, __VA_ARGS__) /* options */
 ND_API nd_value *nd_max_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *options);
 ND_API nd_value *nd_max_pool1d_at(nd_place place, nd_value *x, const nd_pool_options *options);
 /* The mean of each window (floats): the sum, (ky, kx) ascending, of the elements that exist, over how many they are. */
-#define nd_avg_pool2d(x, options) nd_avg_pool2d_at(ND_HERE, x, options)
-#define nd_avg_pool1d(x, options) nd_avg_pool1d_at(ND_HERE, x, options)
+#define nd_avg_pool2d(x, ...) nd_avg_pool2d_at(ND_HERE, x, __VA_ARGS__) /* options */
+#define nd_avg_pool1d(x, ...) nd_avg_pool1d_at(ND_HERE, x, __VA_ARGS__) /* options */
 ND_API nd_value *nd_avg_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *options);
 ND_API nd_value *nd_avg_pool1d_at(nd_place place, nd_value *x, const nd_pool_options *options);
 

@@ -92,6 +92,9 @@ nd_value *dense_layers(model *m, nd_value *x, int count, const int64_t *sizes, a
 nd_function *train(model *m, nd_value *x, nd_value *y, nd_value *loss, double rate, double momentum);
 
 /* Those that are not in workloads.c. */
+void build_lenet(model *m);
+void build_lenet_inference(model *m);
+void build_resnet(model *m);
 void build_gru(model *m);
 void build_gpt(model *m);
 

@@ -148,6 +148,11 @@ static void build_softmax(model *m)
 
 /* -- the list ----------------------------------------------------------------------------------------------------- */
 
+/* Multiply-adds of one image, and those of the first convolution. */
+#define LENET_MACS (24.0 * 24 * 6 * 25 + 8 * 8 * 16 * 150 + 256 * 120 + 120 * 84 + 84 * 10)
+#define LENET_DATA_MACS (24.0 * 24 * 6 * 25)
+#define RESNET_MACS (784.0 * 16 * 9 + 4 * 784 * 16 * 144 + 196 * 32 * 144 + 196 * 32 * 288 + 196 * 32 * 16 + 32 * 10)
+#define RESNET_DATA_MACS (784.0 * 16 * 9)
 /* Multiply-adds of one sequence of 64 characters. */
 #define GRU_MACS (64.0 * (64 * 384 + 128 * 384 + 128 * 65))
 #define GPT_MACS (64.0 * (4 * (128 * 384 + 128 * 128 + 2 * 128 * 512 + 2 * 64 * 128) + 128 * 65))
@@ -182,6 +187,20 @@ const workload workloads[] = {
      .macs = 784 * 512 + 512 * 256 + 256 * 10,
      .data_macs = 784 * 512,
      .trains = true},
+    {.name = "lenet-b32",
+     .build = build_lenet,
+     .batch = 32,
+     .tolerance = 1e-4,
+     .macs = LENET_MACS,
+     .data_macs = LENET_DATA_MACS,
+     .trains = true},
+    {.name = "resnet-mini-b32",
+     .build = build_resnet,
+     .batch = 32,
+     .tolerance = 1e-3,
+     .macs = RESNET_MACS,
+     .data_macs = RESNET_DATA_MACS,
+     .trains = true},
     {.name = "gru-char", .build = build_gru, .batch = 16, .tolerance = 1e-3, .macs = GRU_MACS, .trains = true},
     {.name = "gpt-nano", .build = build_gpt, .batch = 12, .tolerance = 1e-3, .macs = GPT_MACS, .trains = true},
     {.name = "chain-1M", .build = build_chain, .tolerance = 1e-4, .read = 12 * MB, .written = 12 * MB},
@@ -192,5 +211,6 @@ const workload workloads[] = {
      .tolerance = 1e-4,
      .macs = 784 * 128 + 128 * 10,
      .read = 4 * (784 * 128 + 128 * 10)},
+    {.name = "lenet-infer-b1", .build = build_lenet_inference, .batch = 1, .tolerance = 1e-4, .macs = LENET_MACS},
 };
 const int workload_count = LENGTH(workloads);

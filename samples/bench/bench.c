@@ -1,13 +1,13 @@
-/* What Nadir's code costs, in one run on this machine, on one thread: the workloads of peers/workloads.md, compiled
- * beside interpreted, and what a call costs.
+/* What Nadir's code costs, in one run on this machine, on one thread or more: the workloads of peers/workloads.md,
+ * compiled beside interpreted, and what a call costs.
  *
- *     bench [--data FOLDER] [--seconds S] [--peers VENVS] [WORKLOAD ...]
+ *     bench [--data FOLDER] [--seconds S] [--threads N] [--peers VENVS] [WORKLOAD ...]
  *     bench [--data FOLDER] --save FILE WORKLOAD
  *     bench --products
  *
  * FOLDER has mnist/ (four IDX files, gzip or not) and text/tinyshakespeare.txt; what needs them is left out without it.
- * Each measurement takes S seconds (0.5). --peers runs the same in the libraries that peers/setup.sh has put into
- * VENVS;
+ * Each measurement takes S seconds (0.5). --threads measures N threads beside one. --peers runs the same in the
+ * libraries that peers/setup.sh has put into VENVS;
  * --save writes the graph of a workload as text instead, for nadir plan and nadir bench --kernels; --products measures
  * matrix products, beside OpenBLAS. */
 #include "bench.h"
@@ -18,7 +18,7 @@
 
 static int usage(void)
 {
-    fprintf(stderr, "bench [--data FOLDER] [--seconds S] [--peers VENVS] [WORKLOAD ...]\n"
+    fprintf(stderr, "bench [--data FOLDER] [--seconds S] [--threads N] [--peers VENVS] [WORKLOAD ...]\n"
                     "bench [--data FOLDER] --save FILE WORKLOAD\n"
                     "bench --products\n"
                     "workloads:");
@@ -51,7 +51,7 @@ static int save_workload(const workload *w, const options *o, const char *path)
 
 int main(int argc, char **argv)
 {
-    options o = {.seconds = 0.5};
+    options o = {.seconds = 0.5, .threads = 1};
     const char *save = NULL;
     bool products = false, good = true;
     int first = 1;
@@ -67,6 +67,8 @@ int main(int argc, char **argv)
             o.data = value;
         else if (strcmp(name, "--peers") == 0)
             o.peers = value;
+        else if (strcmp(name, "--threads") == 0)
+            o.threads = atoi(value);
         else if (strcmp(name, "--save") == 0)
             save = value;
         else if (strcmp(name, "--seconds") == 0)
@@ -85,7 +87,7 @@ int main(int argc, char **argv)
     }
     if (save)
         return argc == first + 1 ? save_workload(find_workload(argv[first]), &o, save) : usage();
-    print_heading();
+    print_heading(&o);
     for (int i = first; i < argc; i++)
         good = measure_workload(find_workload(argv[i]), &o) && good;
     for (int i = 0; first == argc && i < workload_count; i++)

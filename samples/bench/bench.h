@@ -1,4 +1,5 @@
-/* What samples/bench measures with, and the workloads (peers/workloads.md) that it measures. One thread. */
+/* What samples/bench measures with, and the workloads (peers/workloads.md) that it measures. One thread unless
+ * more are asked for. */
 #ifndef SAMPLES_BENCH_H
 #define SAMPLES_BENCH_H
 
@@ -106,10 +107,11 @@ int reference_read(const char *name, double *numbers, int most);
 
 typedef struct options {
     double seconds;
+    int threads;              /* above 1: measured with that many, too */
     const char *data, *peers; /* folders; NULL: none */
 } options;
 
-void print_heading(void);
+void print_heading(const options *o);
 /* Measures one workload and prints its row; false where it fails or its numbers are wrong. */
 bool measure_workload(const workload *w, const options *o);
 /* "12.3 us"; "-" for 0. */

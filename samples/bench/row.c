@@ -79,7 +79,7 @@ static int take_numbers(const runner *r, double *numbers, int most)
     return n;
 }
 
-/* The largest relative error of the first numbers, the runner's first call done; negative: there is no reference. */
+/* The largest relative error of the first numbers, the runner's first call done; -1: there is no reference. */
 static double check(const workload *w, runner *r)
 {
     double want[MOST_NUMBERS], got[MOST_NUMBERS], error = 0;
@@ -155,64 +155,98 @@ const char *time_text(char text[16], double seconds)
     return text;
 }
 
-void print_heading(void)
+void print_heading(const options *o)
 {
-    printf("%-18s %11s %11s %11s %8s %9s %7s %9s %9s %6s %8s  %s\n", "a step of", "interpreted", "compiled", "p10",
-           "ratio", "bound", "reached", "compiling", "arena", "excess", "error", "bits");
+    char threads[32] = "";
+    if (o->threads > 1)
+        snprintf(threads, sizeof threads, " %4d threads", o->threads);
+    printf("%-18s %11s %11s %11s%s %8s %9s %7s %9s %9s %6s %8s  %s\n", "a step of", "interpreted", "compiled", "p10",
+           threads, "ratio", "bound", "reached", "compiling", "arena", "excess", "error", "bits");
 }
 
-static void print_row(const workload *w, const model *m, const runner *fast, timing *compiled, double interpreted,
-                      double error, bool same)
+/* What was measured of one workload. */
+typedef struct measured {
+    timing interpreted, compiled, threads;
+    double error; /* of its first numbers, relative */
+    bool same;    /* interpreted and compiled, on one thread and on several: the same bits */
+} measured;
+
+static void print_row(const workload *w, const options *o, const model *m, const runner *fast, measured *r)
 {
     char text[6][16];
-    const double steps = w->steps ? w->steps : 1, median = timing_quantile(compiled, 0.5), least = bound(w);
+    const double steps = w->steps ? w->steps : 1, least = bound(w);
+    const double interpreted = timing_quantile(&r->interpreted, 0.5), median = timing_quantile(&r->compiled, 0.5);
     const size_t arena = nd_program_arena_size(fast->program, nd_program_function_index(fast->program, "step"));
-    printf("%-18s %11s %11s %11s %7.0fx %9s", w->name, time_text(text[0], interpreted / steps),
-           time_text(text[1], median / steps), time_text(text[2], timing_quantile(compiled, 0.1) / steps),
-           interpreted / median, time_text(text[3], least));
+    printf("%-18s %11s %11s %11s", w->name, time_text(text[0], interpreted / steps), time_text(text[1], median / steps),
+           time_text(text[2], timing_quantile(&r->compiled, 0.1) / steps));
+    if (o->threads > 1)
+        printf(" %12s", time_text(text[3], timing_quantile(&r->threads, 0.5) / steps));
+    printf(" %7.0fx %9s", interpreted / median, time_text(text[4], least));
     if (least > 0)
         printf(" %5.0f %%", 100 * least / median);
     else
         printf(" %7s", "-");
-    printf(" %9s %6zu KB", time_text(text[4], compile_seconds(m, fast->program)), (arena + 1023) / 1024);
+    printf(" %9s %6zu KB", time_text(text[5], compile_seconds(m, fast->program)), (arena + 1023) / 1024);
     if (arena > 0)
         printf(" %6.2f", arena_excess(m));
     else
         printf(" %6s", "-");
-    printf(" %8.1e  %s\n", error, same ? "same" : "DIFFERENT");
+    printf(" %8.1e  %s\n", r->error, r->same ? "same" : "DIFFERENT");
+}
+
+/* Several threads: their bits (beside those of the other runner's first call), then their time. */
+static void measure_threads(const options *o, const model *m, const runner *other, measured *r)
+{
+    runner wide;
+    nd_pool *pool = nd_pool_create(o->threads);
+    runner_make(&wide, m, false);
+    for (int i = 0; i < wide.call_count; i++)
+        if (nd_call_set_parallel(wide.calls[i], nd_pool_parallel(pool)) != ND_OK)
+            r->same = false;
+    run_next(&wide);
+    r->same = r->same && same_bits(&wide, other);
+    timing_add(&r->threads, o->seconds, 20, run_next, &wide);
+    runner_release(&wide);
+    nd_pool_destroy(pool);
 }
 
 /* Compiled twice, with the peers in between, so that a machine that grows slower or faster tells. */
+static void measure_times(const workload *w, const options *o, runner *fast, runner *slow, measured *r, FILE *rows)
+{
+    if (r->interpreted.samples[0] < o->seconds)
+        timing_add(&r->interpreted, o->seconds, 1, run_next, slow);
+    timing_add(&r->compiled, o->seconds / 2, 10, run_next, fast);
+    if (o->peers && rows)
+        peers_run(w->name, o, rows);
+    timing_add(&r->compiled, o->seconds / 2, 10, run_next, fast);
+}
+
 static bool measure(const workload *w, const options *o, const model *m, runner *fast, runner *slow)
 {
-    timing compiled = {.count = 0}, interpreted = {.count = 0};
-    char *rows = NULL;
+    measured r = {.error = 0};
+    char *peers = NULL;
     size_t size;
-    FILE *peers;
 
     const double begin = seconds_now();
     run_next(slow);
-    interpreted.samples[interpreted.count++] = seconds_now() - begin;
+    r.interpreted.samples[r.interpreted.count++] = seconds_now() - begin;
     run_next(fast);
-    const bool same = same_bits(fast, slow);
-    const double error = check(w, fast);
-    if (!(error <= w->tolerance)) {
-        printf("%-18s WRONG: an error of %.1e, where %.1e is allowed\n", w->name, error, w->tolerance);
+    r.same = same_bits(fast, slow);
+    if (o->threads > 1)
+        measure_threads(o, m, slow, &r);
+    r.error = check(w, fast);
+    if (!(r.error >= 0 && r.error <= w->tolerance)) {
+        printf("%-18s WRONG: an error of %.1e, where %.1e is allowed\n", w->name, r.error, w->tolerance);
         return false;
     }
-
-    if (interpreted.samples[0] < o->seconds)
-        timing_add(&interpreted, o->seconds, 1, run_next, slow);
-    timing_add(&compiled, o->seconds / 2, 10, run_next, fast);
-    if (o->peers && (peers = open_memstream(&rows, &size))) {
-        peers_run(w->name, o, peers);
-        fclose(peers);
-    }
-    timing_add(&compiled, o->seconds / 2, 10, run_next, fast);
-    print_row(w, m, fast, &compiled, timing_quantile(&interpreted, 0.5), error, same);
-    fputs(rows ? rows : "", stdout);
-    free(rows);
-    return same;
+    FILE *rows = open_memstream(&peers, &size);
+    measure_times(w, o, fast, slow, &r, rows);
+    if (rows)
+        fclose(rows);
+    print_row(w, o, m, fast, &r);
+    fputs(peers ? peers : "", stdout);
+    free(peers);
+    return r.same;
 }
 
 bool measure_workload(const workload *w, const options *o)

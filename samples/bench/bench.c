@@ -7,9 +7,8 @@
  *
  * FOLDER has mnist/ (four IDX files, gzip or not) and text/tinyshakespeare.txt; what needs them is left out without it.
  * Each measurement takes S seconds (0.5). --threads measures N threads beside one. --peers runs the same in the
- * libraries that peers/setup.sh has put into VENVS;
- * --save writes the graph of a workload as text instead, for nadir plan and nadir bench --kernels; --products measures
- * matrix products, beside OpenBLAS. */
+ * libraries that peers/setup.sh has put into VENVS. --save writes the graph of a workload as text instead, for nadir
+ * plan and nadir bench --kernels; --products measures matrix products, beside OpenBLAS. */
 #include "bench.h"
 #include "nadir/text.h"
 

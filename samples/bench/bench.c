@@ -1,14 +1,15 @@
 /* What Nadir's code costs, in one run on this machine, on one thread or more: the workloads of peers/workloads.md,
  * compiled beside interpreted, and what a call costs.
  *
- *     bench [--data FOLDER] [--seconds S] [--threads N] [--peers VENVS] [WORKLOAD ...]
+ *     bench [--data FOLDER] [--seconds S] [--threads N] [--cpu NAME] [--peers VENVS] [WORKLOAD ...]
  *     bench [--data FOLDER] --save FILE WORKLOAD
  *     bench --products
  *
  * FOLDER has mnist/ (four IDX files, gzip or not) and text/tinyshakespeare.txt; what needs them is left out without it.
- * Each measurement takes S seconds (0.5). --threads measures N threads beside one. --peers runs the same in the
- * libraries that peers/setup.sh has put into VENVS. --save writes the graph of a workload as text instead, for nadir
- * plan and nadir bench --kernels; --products measures matrix products, beside OpenBLAS. */
+ * Each measurement takes S seconds (0.5). --threads measures N threads beside one, --cpu compiles for another
+ * processor (x86-64-v3). --peers runs the same in the libraries that peers/setup.sh has put into VENVS. --save writes
+ * the graph of a workload as text instead, for nadir plan and nadir bench --kernels; --products measures matrix
+ * products, beside OpenBLAS. */
 #include "bench.h"
 #include "nadir/text.h"
 
@@ -17,7 +18,7 @@
 
 static int usage(void)
 {
-    fprintf(stderr, "bench [--data FOLDER] [--seconds S] [--threads N] [--peers VENVS] [WORKLOAD ...]\n"
+    fprintf(stderr, "bench [--data FOLDER] [--seconds S] [--threads N] [--cpu NAME] [--peers VENVS] [WORKLOAD ...]\n"
                     "bench [--data FOLDER] --save FILE WORKLOAD\n"
                     "bench --products\n"
                     "workloads:");
@@ -68,6 +69,8 @@ int main(int argc, char **argv)
             o.peers = value;
         else if (strcmp(name, "--threads") == 0)
             o.threads = atoi(value);
+        else if (strcmp(name, "--cpu") == 0)
+            o.cpu = value;
         else if (strcmp(name, "--save") == 0)
             save = value;
         else if (strcmp(name, "--seconds") == 0)

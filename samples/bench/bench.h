@@ -109,6 +109,7 @@ typedef struct options {
     double seconds;
     int threads;              /* above 1: measured with that many, too */
     const char *data, *peers; /* folders; NULL: none */
+    const char *cpu;          /* to compile for; NULL: this one */
 } options;
 
 void print_heading(const options *o);

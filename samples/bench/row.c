@@ -21,9 +21,9 @@ typedef struct runner {
     nd_status status;
 } runner;
 
-static void runner_make(runner *r, const model *m, bool interpret)
+static void runner_make(runner *r, const model *m, const options *o, bool interpret)
 {
-    *r = (runner){.program = nd_compile(m->module, &(nd_compile_options){.interpret = interpret})};
+    *r = (runner){.program = nd_compile(m->module, &(nd_compile_options){.cpu = o->cpu, .interpret = interpret})};
     const int step = nd_program_function_index(r->program, "step");
     r->state = nd_state_create(r->program, 1);
     r->output_count = nd_program_output_count(r->program, step);
@@ -114,11 +114,11 @@ static double bound(const workload *w)
 }
 
 /* The median of some compilations. */
-static double compile_seconds(const model *m, const nd_program *first)
+static double compile_seconds(const model *m, const options *o, const nd_program *first)
 {
     timing t = {.samples = {1e-3 * nd_program_compile_times(first).total}, .count = 1};
     while (t.count < COMPILATIONS) {
-        nd_program *p = nd_compile(m->module, NULL);
+        nd_program *p = nd_compile(m->module, &(nd_compile_options){.cpu = o->cpu});
         t.samples[t.count++] = 1e-3 * nd_program_compile_times(p).total;
         nd_program_destroy(p);
     }
@@ -126,7 +126,7 @@ static double compile_seconds(const model *m, const nd_program *first)
 }
 
 /* How much more memory the arena has than what is alive at once, as the plan says; 0: it does not. */
-static double arena_excess(const model *m)
+static double arena_excess(const model *m, const options *o)
 {
     char *text = NULL, *at;
     size_t size;
@@ -134,7 +134,8 @@ static double arena_excess(const model *m)
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return 0;
-    const nd_status status = nd_plan_print(m->module, NULL, "step", false, out, NULL, 0);
+    const nd_status status =
+        nd_plan_print(m->module, &(nd_compile_options){.cpu = o->cpu}, "step", false, out, NULL, 0);
     if (fclose(out) == 0 && status == ND_OK && (at = strstr(text, "alive at once")))
         ratio = at[13] == ':' ? strtod(at + 14, NULL) : 1;
     free(text);
@@ -186,9 +187,9 @@ static void print_row(const workload *w, const options *o, const model *m, const
         printf(" %5.0f %%", 100 * least / median);
     else
         printf(" %7s", "-");
-    printf(" %9s %6zu KB", time_text(text[5], compile_seconds(m, fast->program)), (arena + 1023) / 1024);
+    printf(" %9s %6zu KB", time_text(text[5], compile_seconds(m, o, fast->program)), (arena + 1023) / 1024);
     if (arena > 0)
-        printf(" %6.2f", arena_excess(m));
+        printf(" %6.2f", arena_excess(m, o));
     else
         printf(" %6s", "-");
     printf(" %8.1e  %s\n", r->error, r->same ? "same" : "DIFFERENT");
@@ -199,7 +200,7 @@ static void measure_threads(const options *o, const model *m, const runner *othe
 {
     runner wide;
     nd_pool *pool = nd_pool_create(o->threads);
-    runner_make(&wide, m, false);
+    runner_make(&wide, m, o, false);
     for (int i = 0; i < wide.call_count; i++)
         if (nd_call_set_parallel(wide.calls[i], nd_pool_parallel(pool)) != ND_OK)
             r->same = false;
@@ -260,8 +261,8 @@ bool measure_workload(const workload *w, const options *o)
         model_release(&m);
         return true;
     }
-    runner_make(&fast, &m, false);
-    runner_make(&slow, &m, true);
+    runner_make(&fast, &m, o, false);
+    runner_make(&slow, &m, o, true);
     if (fast.status == ND_OK && slow.status == ND_OK)
         good = measure(w, o, &m, &fast, &slow);
     else
@@ -280,7 +281,7 @@ void measure_empty(const options *o)
     nd_module *m = nd_module_create("empty");
     nd_function(m, "step", ND_VALUES(), ND_VALUES());
     runner r;
-    runner_make(&r, &(model){.module = m, .batch_count = 1}, false);
+    runner_make(&r, &(model){.module = m, .batch_count = 1}, o, false);
     if (r.status == ND_OK) {
         timing_add(&t, o->seconds, 20, run_next, &r);
         printf("a call of an empty function: %s, p10 %s\n", time_text(text[0], timing_quantile(&t, 0.5)),

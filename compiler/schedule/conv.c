@@ -4,10 +4,10 @@
  *   conv2d_dx   x[n, iy, ix, c] = sum over ky, kx, d of y[n, oy, ox, d] w[ky, kx, c, d]
  *
  * are one kernel: the result's channels lie in the lanes, vectors of the kernel's elements are loaded along them (for
- * conv2d_dx from a transposed copy), elements of the image are splat. A tile of a few pixels of a row by a few vectors
- * is accumulated in registers over the kernel's rows, columns and the channels: an implicit product, without a copy of
- * the image. A convolution back with a stride falls into phases, pixels at a distance of the stride, each of which has
- * every stride-th of the taps: one after another.
+ * conv2d_dx from a transposed copy), elements of the image are splat. A tile of a few pixels of a row (of one or a few
+ * images) by a few vectors is accumulated in registers over the kernel's rows, columns and the channels: an implicit
+ * product, without a copy of the image. A convolution back with a stride falls into phases, pixels at a distance of the
+ * stride, each of which has every stride-th of the taps: one after another.
  *
  * Borders are exact: rows outside the image are passed over by a branch, and a tile at the left or right border has
  * code of its own, in which each column of the kernel meets the pixels for which it exists. Where every channel is a
@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-enum { MOST_PIXELS = 28, MOST_VECTORS = 4, MOST_TILE = 32, UNROLLED = 64 };
+enum { MOST_IMAGES = 4, MOST_PIXELS = 28, MOST_VECTORS = 4, MOST_TILE = 32, UNROLLED = 64 };
 
 typedef struct conv {
     nd__space s;
@@ -28,40 +28,51 @@ typedef struct conv {
     int64_t size;  /* channels that the lanes run over: of a group of the result, of all of it where each is one */
     int64_t along, inner, group; /* the kernel's strides along lanes, channels of the image, groups of the result */
     nd__channels channels;
-    int pixels, vectors; /* of a tile */
-    nd__walk y, x;       /* of the phase */
+    int images, pixels, vectors; /* of a tile: the same pixels of as many images */
+    nd__walk y, x;               /* of the phase */
     int given;
 } conv;
 
-/* One tile: pixels q0 to q0 + pixels of a row (static where they reach a border), vectors of channels from `channel`
- * on. */
+/* One tile: pixels q to q + pixels of a row (static where they reach a border), of images side by side, vectors of
+ * channels from `channel` on. Accumulators lie by pixel, image, vector. */
 typedef struct tile {
-    nd__kaffine row, q, channel, of_group; /* of_group: the group's number */
-    int pixels, vectors, last;             /* last: lanes of the last vector that exist */
-    int64_t static_q;                      /* where q is known, else -1: all taps exist for all pixels */
+    nd__kaffine image, row, q, channel, of_group; /* of_group: the group's number */
+    int pixels, vectors, last;                    /* last: lanes of the last vector that exist */
+    int64_t static_q;                             /* where q is known, else -1: all taps exist for all pixels */
 } tile;
 
 /* -- decisions ------------------------------------------------------------------------------------------------------
  */
 
-/* Cycles of one tile for one element of the kernel and one channel: multiply-adds, at least the latency of a chain and
- * two loads a cycle. */
-static double tile_step(const conv *v, int pixels, int vectors)
+/* Cycles of one tile for one element of the kernel and one channel: multiply-adds of as many pixels as an element has
+ * on the average, at least what keeps the latency of chains hidden and two loads a cycle. */
+static double tile_step(const conv *v, int pixels, int vectors, double fill)
 {
-    double cycles = pixels * vectors * v->channels.cost,
-           loads = ((v->each ? pixels * vectors : pixels) + vectors) * 0.5;
+    const double hidden = 6, busy = fill * pixels;
+    double cycles = busy * vectors * v->channels.cost, loads = ((v->each ? busy * vectors : busy) + vectors) * 0.5;
     cycles = cycles < loads ? loads : cycles;
-    return cycles < 4 ? 4 : cycles;
+    return cycles < hidden ? hidden : cycles;
 }
 
-static double row_cycles(const conv *v, int64_t count, int pixels, int vectors)
+static double row_cycles(const conv *v, int images, int pixels, int vectors, double fill)
 {
     const double start = 3 * (double)v->c.window.kernel[0] * (double)v->c.window.kernel[1] + 12, epilogue = 2;
     const double steps = (double)(v->c.window.kernel[0] * v->c.window.kernel[1] * v->chain);
-    const int rest = (int)(count % pixels);
-    double cycles =
-        (double)(count / pixels) * (steps * tile_step(v, pixels, vectors) + start + epilogue * pixels * vectors);
-    return cycles + (rest > 0 ? steps * tile_step(v, rest, vectors) + start + epilogue * rest * vectors : 0);
+    const int rest = (int)(v->x.count % pixels) * images;
+    double cycles = (double)(v->x.count / pixels) * (steps * tile_step(v, images * pixels, vectors, fill) + start +
+                                                     epilogue * images * pixels * vectors);
+    return cycles + (rest > 0 ? steps * tile_step(v, rest, vectors, fill) + start + epilogue * rest * vectors : 0);
+}
+
+/* Of all pixels, the part that an element of the kernel has. */
+static double fill_of(const nd__walk *w)
+{
+    int64_t sum = 0, lo, hi;
+    for (int64_t j = 0; j < w->taps; j++) {
+        nd__walk_range(w, j, &lo, &hi);
+        sum += hi - lo;
+    }
+    return w->taps > 0 ? (double)sum / (double)(w->taps * w->count) : 1;
 }
 
 /* The tile that takes the fewest cycles: accumulators, the kernel's vectors, a splat where it is no operand of the
@@ -70,20 +81,24 @@ static void choose_tile(conv *v)
 {
     const nd__target *target = v->s.block->target;
     const int room = target->vector_registers - 1 - (target->vector_bytes < 64 ? 1 : 0);
+    const double fill = fill_of(&v->x);
     double best = 0;
-    for (int vectors = 1; vectors <= MOST_VECTORS && vectors <= v->channels.vectors; vectors++)
-        for (int pixels = 1; pixels <= MOST_PIXELS && pixels <= v->x.count; pixels++) {
-            if (pixels * vectors + vectors > room || pixels * vectors > MOST_TILE)
-                continue;
-            const int rest = (int)(v->channels.vectors % vectors);
-            double cycles = (double)(v->channels.vectors / vectors) * row_cycles(v, v->x.count, pixels, vectors) +
-                            (rest > 0 ? row_cycles(v, v->x.count, pixels, rest) : 0);
-            if (best == 0 || cycles < best * 0.99) {
-                best = cycles;
-                v->pixels = pixels;
-                v->vectors = vectors;
+    for (int images = 1; images <= MOST_IMAGES && v->c.batch % images == 0; images *= 2)
+        for (int vectors = 1; vectors <= MOST_VECTORS && vectors <= v->channels.vectors; vectors++)
+            for (int pixels = 1; pixels <= MOST_PIXELS && pixels <= v->x.count; pixels++) {
+                const int size = images * pixels * vectors, rest = (int)(v->channels.vectors % vectors);
+                if (size + vectors > room || size > MOST_TILE)
+                    break;
+                double cycles = (double)(v->channels.vectors / vectors) * row_cycles(v, images, pixels, vectors, fill) +
+                                (rest > 0 ? row_cycles(v, images, pixels, rest, fill) : 0);
+                cycles /= images;
+                if (best == 0 || cycles < best * 0.99) {
+                    best = cycles;
+                    v->images = images;
+                    v->pixels = pixels;
+                    v->vectors = vectors;
+                }
             }
-        }
 }
 
 /* -- accumulating ----------------------------------------------------------------------------------------------------
@@ -105,36 +120,45 @@ static void step(conv *v, const tile *t, nd__kaffine image, nd__kaffine kernel, 
     for (int j = 0; j < t->vectors; j++)
         x[j] = load_lanes(v, &v->kernel, nd__k_sum(kernel, nd__k_at(j * lanes * v->along)), v->along,
                           j == t->vectors - 1 ? t->last : lanes);
-    for (int p = lo; p < hi; p++) {
-        nd__kaffine at = nd__k_sum(image, nd__k_at(p * pixel));
+    for (int p = lo * v->images; p < hi * v->images; p++) {
+        const int64_t moved = p / v->images * pixel + p % v->images * v->image.stride[0];
+        nd__kaffine at = nd__k_sum(image, nd__k_at(moved));
         nd__kval one = v->each ? -1 : nd__k_splat(b, nd__k_load(b, v->e.buffers[v->image.param], at, 1, 1, 1), lanes);
         for (int j = 0; j < t->vectors; j++) {
-            nd__kval pixels = v->each
-                                  ? load_lanes(v, &v->image, nd__k_sum(at, nd__k_at(j * lanes * v->image.stride[3])),
-                                               v->image.stride[3], j == t->vectors - 1 ? t->last : lanes)
-                                  : one;
             nd__kval *to = &acc[p * t->vectors + j];
-            *to = nd__k_op3(b, ND__K_fma, pixels, x[j], *to);
+            if (v->each)
+                one = load_lanes(v, &v->image, nd__k_sum(at, nd__k_at(j * lanes * v->image.stride[3])),
+                                 v->image.stride[3], j == t->vectors - 1 ? t->last : lanes);
+            *to = nd__k_op3(b, ND__K_fma, one, x[j], *to);
         }
     }
 }
 
-/* The channels of the image for one element of the kernel. */
-static void over_chain(conv *v, const tile *t, nd__kaffine image, nd__kaffine kernel, int lo, int hi, nd__kval *acc)
+/* The channels of the image for one element of the kernel, a few of them in one piece of straight code. `apart`: in a
+ * loop, even if one piece is all. Neighbouring elements of the kernel read the same pixels: in one piece, they would be
+ * kept in registers in between, of which there are too few. */
+static void over_chain(conv *v, const tile *t, nd__kaffine image, nd__kaffine kernel, int lo, int hi, bool apart,
+                       nd__kval *acc)
 {
-    nd__kval carried[MOST_TILE];
-    const int n = (hi - lo) * t->vectors;
+    const int n = (hi - lo) * v->images * t->vectors, from = lo * v->images * t->vectors;
+    nd__kval carried[MOST_TILE], all[MOST_TILE], *first = acc + from;
     const int64_t channel = v->image.stride[3];
-    if (v->chain * n <= UNROLLED) {
-        for (int64_t c = 0; c < v->chain; c++)
+    int64_t parts = 1;
+    while (v->chain % parts != 0 || (parts < v->chain && v->chain / parts * n > UNROLLED))
+        parts++;
+    const int64_t piece = v->chain / parts;
+    if (piece == v->chain && !apart) {
+        for (int64_t c = 0; c < piece; c++)
             step(v, t, nd__k_sum(image, nd__k_at(c * channel)), nd__k_sum(kernel, nd__k_at(c * v->inner)), lo, hi, acc);
         return;
     }
-    nd__kval *first = acc + lo * t->vectors, all[MOST_TILE];
-    int32_t c = nd__k_for(&v->e.b, nd__k_at(0), nd__k_at(v->chain), 1, n, first, carried);
-    memcpy(all + lo * t->vectors, carried, (size_t)n * sizeof *carried);
-    step(v, t, nd__k_plus(image, c, channel), nd__k_plus(kernel, c, v->inner), lo, hi, all);
-    nd__k_end_for(&v->e.b, all + lo * t->vectors, first);
+    int32_t c = nd__k_for(&v->e.b, nd__k_at(0), nd__k_at(v->chain), piece, n, first, carried);
+    memcpy(all + from, carried, (size_t)n * sizeof *carried);
+    image = nd__k_plus(image, c, channel);
+    kernel = nd__k_plus(kernel, c, v->inner);
+    for (int64_t i = 0; i < piece; i++)
+        step(v, t, nd__k_sum(image, nd__k_at(i * channel)), nd__k_sum(kernel, nd__k_at(i * v->inner)), lo, hi, all);
+    nd__k_end_for(&v->e.b, all + from, first);
 }
 
 /* The pixels [lo, hi) of the tile for which tap j exists. */
@@ -152,29 +176,47 @@ static void pixels_of(const conv *v, const tile *t, int64_t j, int *lo, int *hi)
     *hi = to > t->pixels ? t->pixels : to < *lo ? *lo : (int)to;
 }
 
-/* One row of the kernel. */
+/* One row of the kernel: elements that exist for the same pixels are a loop. */
 static void over_columns(conv *v, const tile *t, nd__kaffine image, nd__kaffine kernel, nd__kval *acc)
 {
+    nd__kval carried[MOST_TILE], all[MOST_TILE];
+    const int64_t move = v->x.at_step * v->image.stride[2], k_move = v->x.k_step * v->kernel.stride[1];
     image = nd__k_sum(image, nd__k_scaled(t->q, v->x.move * v->image.stride[2]));
-    for (int64_t j = 0; j < v->x.taps; j++) {
-        int lo, hi;
+    image = nd__k_sum(image, nd__k_at(v->x.at * v->image.stride[2]));
+    kernel = nd__k_sum(kernel, nd__k_at(v->x.k * v->kernel.stride[1]));
+    for (int64_t j = 0, next; j < v->x.taps; j = next) {
+        int lo, hi, other_lo, other_hi;
         pixels_of(v, t, j, &lo, &hi);
-        if (lo < hi)
-            over_chain(v, t, nd__k_sum(image, nd__k_at((v->x.at + j * v->x.at_step) * v->image.stride[2])),
-                       nd__k_sum(kernel, nd__k_at((v->x.k + j * v->x.k_step) * v->kernel.stride[1])), lo, hi, acc);
+        for (next = j + 1; next < v->x.taps; next++) {
+            pixels_of(v, t, next, &other_lo, &other_hi);
+            if (other_lo != lo || other_hi != hi)
+                break;
+        }
+        if (lo == hi)
+            continue;
+        if (next == j + 1) {
+            over_chain(v, t, nd__k_sum(image, nd__k_at(j * move)), nd__k_sum(kernel, nd__k_at(j * k_move)), lo, hi,
+                       v->x.taps > 1, acc);
+            continue;
+        }
+        const int n = (hi - lo) * v->images * t->vectors, from = lo * v->images * t->vectors;
+        int32_t i = nd__k_for(&v->e.b, nd__k_at(j), nd__k_at(next), 1, n, acc + from, carried);
+        memcpy(all + from, carried, (size_t)n * sizeof *carried);
+        over_chain(v, t, nd__k_plus(image, i, move), nd__k_plus(kernel, i, k_move), lo, hi, false, all);
+        nd__k_end_for(&v->e.b, all + from, acc + from);
     }
 }
 
 static void over_kernel_rows(conv *v, const tile *t, nd__kval *acc)
 {
     nd__kbuilder *b = &v->e.b;
-    const int n = t->pixels * t->vectors;
+    const int n = t->pixels * v->images * t->vectors;
     nd__kval carried[MOST_TILE], next[MOST_TILE];
     bool low, high;
     if (v->y.taps == 0 || v->x.taps == 0)
         return;
     nd__borders(&v->y, &low, &high);
-    nd__kaffine image = nd__k_sum(nd__k_at(v->image.offset), nd__k_scaled(v->e.coord[0], v->image.stride[0]));
+    nd__kaffine image = nd__k_sum(nd__k_at(v->image.offset), nd__k_scaled(t->image, v->image.stride[0]));
     nd__kaffine kernel =
         nd__k_sum(nd__k_at(v->kernel.offset + v->y.k * v->kernel.stride[0]), nd__k_scaled(t->channel, v->along));
     image = nd__k_sum(image, nd__k_scaled(v->each ? t->channel : t->of_group, v->image.stride[3] * v->chain));
@@ -197,11 +239,12 @@ static void over_kernel_rows(conv *v, const tile *t, nd__kval *acc)
 /* -- tiles -----------------------------------------------------------------------------------------------------------
  */
 
-/* The point of pixel p and vector j of a tile. */
-static void at_point(conv *v, const tile *t, int p, int j)
+/* The point of pixel p of image i and vector j of a tile. */
+static void at_point(conv *v, const tile *t, int p, int i, int j)
 {
     nd__emit *e = &v->e;
     const int64_t first = v->x.first, step_x = v->x.step;
+    e->coord[0] = nd__k_sum(t->image, nd__k_at(i));
     e->coord[1] = nd__k_sum(nd__k_at(v->y.first), nd__k_scaled(t->row, v->y.step));
     e->coord[2] = nd__k_sum(nd__k_at(first + p * step_x), nd__k_scaled(t->q, step_x));
     e->coord[3] = nd__k_sum(nd__k_sum(t->channel, nd__k_at(j * e->lanes)), nd__k_scaled(t->of_group, v->size));
@@ -215,28 +258,29 @@ static void finish(conv *v, const tile *t, const nd__kval *acc)
     const unsigned outer = e->open;
     nd__kval *kept = nd__memo_keep(e), *by_vector[MOST_VECTORS];
     for (int j = 0; j < t->vectors; j++) {
-        at_point(v, t, 0, j);
+        at_point(v, t, 0, 0, j);
         e->open = outer | 8u;
         nd__memo_restore(e, kept);
         nd__hoist(e, 0);
         by_vector[j] = nd__memo_keep(e);
     }
-    e->open = outer | 12u;
-    for (int p = 0; p < t->pixels && !v->s.failed; p++)
-        for (int j = 0; j < t->vectors; j++) {
-            at_point(v, t, p, j);
-            nd__memo_restore(e, by_vector[j]);
-            e->memo[v->given] = acc[p * t->vectors + j];
-            nd__emit_outputs(e, 0);
-        }
+    e->open = outer | 13u;
+    for (int k = 0; k < t->pixels * v->images * t->vectors && !v->s.failed; k++) {
+        const int j = k % t->vectors, p = k / t->vectors;
+        at_point(v, t, p / v->images, p % v->images, j);
+        nd__memo_restore(e, by_vector[j]);
+        e->memo[v->given] = acc[k];
+        nd__emit_outputs(e, 0);
+    }
     e->open = outer;
+    e->coord[0] = t->image;
     nd__memo_restore(e, kept);
 }
 
 static void emit_tile(conv *v, const tile *t)
 {
     nd__kval acc[MOST_TILE];
-    for (int i = 0; i < t->pixels * t->vectors; i++)
+    for (int i = 0; i < t->pixels * v->images * t->vectors; i++)
         acc[i] = nd__k_const_bits(&v->e.b, nd__k_type(v->image.base->dtype, v->e.lanes), 0);
     over_kernel_rows(v, t, acc);
     finish(v, t, acc);
@@ -318,7 +362,7 @@ static void over_channels(conv *v, tile *t)
 
 static void over_groups(conv *v)
 {
-    tile t = {.of_group = nd__k_at(0)};
+    tile t = {.image = v->e.coord[0], .of_group = nd__k_at(0)};
     if (v->each || v->c.groups == 1) {
         over_channels(v, &t);
         return;
@@ -338,7 +382,9 @@ static void emit_conv(conv *v, bool back)
     const nd__window *w = &v->c.window;
     nd__hoist(e, 0);
     nd__kval *kept = nd__memo_keep(e);
-    nd__open_axis(e, 0, 0, v->s.size[0], 1);
+    nd__open_axis(e, 0, 0, v->s.size[0], v->images);
+    if (v->images > 1) /* what depends on the image is computed where it is one */
+        e->open &= ~1u;
     nd__hoist(e, 0);
     for (int64_t i = 0; i < (back ? w->stride[0] : 1) && i < v->s.size[1]; i++)
         for (int64_t j = 0; j < (back ? w->stride[1] : 1) && j < v->s.size[2]; j++) {

@@ -20,14 +20,14 @@ typedef struct conv {
     nd__image x, y;
     int64_t size; /* channels that the lanes run over: of a group, of all groups where each is one */
     nd__channels channels;
-    int columns, deep, vectors; /* of a tile: elements kx, channels c, vectors of d */
+    int rows, columns, deep, vectors; /* of a tile: elements ky (one or all), kx, channels c, vectors of d */
     nd__walk down, right;
     int given;
 } conv;
 
 typedef struct tile {
-    nd__kaffine ky, c, d, of_group;
-    int64_t kx; /* the first column */
+    nd__kaffine ky, c, d, of_group; /* ky: the first row */
+    int64_t kx;                     /* the first column */
     int columns, deep, vectors, last;
 } tile;
 
@@ -43,7 +43,7 @@ static double tile_step(const conv *v, int64_t elements, int vectors)
     return (cycles < 4 ? 4 : cycles) + 1;
 }
 
-static double tiles_cycles(const conv *v, int columns, int deep, int vectors)
+static double tiles_cycles(const conv *v, int rows, int columns, int deep, int vectors)
 {
     const int64_t kernel = v->c.window.kernel[1], in = v->c.in, all = v->channels.vectors;
     double cycles = 0;
@@ -53,29 +53,57 @@ static double tiles_cycles(const conv *v, int columns, int deep, int vectors)
         const int64_t count =
             (edge & 1 ? 1 : kernel / columns) * (edge & 2 ? 1 : in / deep) * (edge & 4 ? 1 : all / vectors);
         if (k > 0 && c > 0 && w > 0)
-            cycles += (double)count * tile_step(v, k * c, (int)w);
+            cycles += (double)count * tile_step(v, rows * k * c, (int)w);
     }
-    return cycles;
+    return cycles * (double)(v->c.window.kernel[0] / rows);
 }
 
 static void choose_tile(conv *v)
 {
     const nd__target *target = v->s.block->target;
     const int room = target->vector_registers - 1 - (target->vector_bytes < 64 ? 1 : 0);
+    const int64_t kernel[] = {v->c.window.kernel[0], v->c.window.kernel[1]};
     double best = 0;
-    for (int vectors = 1; vectors <= MOST_VECTORS && vectors <= v->channels.vectors; vectors++)
-        for (int columns = 1; columns <= MOST_TILE && columns <= v->c.window.kernel[1]; columns++)
-            for (int deep = 1; deep <= MOST_TILE && deep <= v->c.in; deep++) {
-                if (columns * deep * vectors + vectors > room)
-                    break;
-                double cycles = tiles_cycles(v, columns, deep, vectors);
-                if (best == 0 || cycles < best * 0.99) {
-                    best = cycles;
-                    v->columns = columns;
-                    v->deep = deep;
-                    v->vectors = vectors;
+    for (int rows = 1; rows <= MOST_TILE && rows <= kernel[0];
+         rows = rows == 1 && kernel[0] > 1 ? (int)kernel[0] : MOST_TILE + 1)
+        for (int vectors = 1; vectors <= MOST_VECTORS && vectors <= v->channels.vectors; vectors++)
+            for (int columns = 1; columns <= MOST_TILE && columns <= kernel[1]; columns++)
+                for (int deep = 1; deep <= MOST_TILE && deep <= v->c.in; deep++) {
+                    if (rows * columns * deep * vectors + vectors > room)
+                        break;
+                    double cycles = tiles_cycles(v, rows, columns, deep, vectors);
+                    if (best == 0 || cycles < best * 0.99) {
+                        best = cycles;
+                        v->rows = rows;
+                        v->columns = columns;
+                        v->deep = deep;
+                        v->vectors = vectors;
+                    }
                 }
-            }
+}
+
+/* -- accumulators -----------------------------------------------------------------------------------------------------
+ */
+
+static int tile_size(const conv *v, const tile *t)
+{
+    return v->rows * t->columns * t->deep * t->vectors;
+}
+
+/* The part of a tile that exists at some place: rows and columns from lo to below hi. */
+typedef struct part {
+    int64_t lo[2], hi[2];
+} part;
+
+/* The numbers of the part's accumulators, which lie by row, column, channel, vector. Gives how many they are. */
+static int numbers_of(const tile *t, const part *p, int *numbers)
+{
+    int n = 0;
+    for (int r = (int)p->lo[0]; r < p->hi[0]; r++)
+        for (int k = (int)p->lo[1]; k < p->hi[1]; k++)
+            for (int i = 0; i < t->deep * t->vectors; i++)
+                numbers[n++] = (r * t->columns + k) * t->deep * t->vectors + i;
+    return n;
 }
 
 /* -- one image -------------------------------------------------------------------------------------------------------
@@ -87,87 +115,70 @@ static nd__kval load_lanes(conv *v, const nd__image *from, nd__kaffine at, int c
     return nd__k_load(&v->e.b, v->e.buffers[from->param], at, lanes, lanes == 1 ? 1 : from->stride[3], count);
 }
 
-/* One place: the columns [lo, hi) of the tile. `x` is the element that the first column of all would read. */
-static void step(conv *v, const tile *t, nd__kaffine x, nd__kaffine y, int lo, int hi, nd__kval *acc)
+/* One place. `x` is the element that the first row's first column of all would read. */
+static void step(conv *v, const tile *t, nd__kaffine x, nd__kaffine y, const part *p, nd__kval *acc)
 {
     nd__kbuilder *b = &v->e.b;
     nd__kval along[MOST_VECTORS];
-    const int lanes = v->e.lanes;
+    int numbers[MOST_TILE];
+    const int lanes = v->e.lanes, n = numbers_of(t, p, numbers);
+    const int64_t down = v->down.at_step * v->x.stride[1], right = v->right.at_step * v->x.stride[2];
     for (int j = 0; j < t->vectors; j++)
         along[j] = load_lanes(v, &v->y, nd__k_sum(y, nd__k_at(j * lanes * v->y.stride[3])),
                               j == t->vectors - 1 ? t->last : lanes);
-    for (int k = lo; k < hi; k++)
-        for (int c = 0; c < t->deep; c++) {
-            nd__kaffine at =
-                nd__k_sum(x, nd__k_at((t->kx + k) * v->right.at_step * v->x.stride[2] + c * v->x.stride[3]));
-            nd__kval one = v->each ? -1 : nd__k_splat(b, nd__k_load(b, v->e.buffers[v->x.param], at, 1, 1, 1), lanes);
-            for (int j = 0; j < t->vectors; j++) {
-                nd__kval *to = &acc[(k * t->deep + c) * t->vectors + j];
-                if (v->each)
-                    one = load_lanes(v, &v->x, nd__k_sum(at, nd__k_at(j * lanes * v->x.stride[3])),
-                                     j == t->vectors - 1 ? t->last : lanes);
-                *to = nd__k_op3(b, ND__K_fma, one, along[j], *to);
-            }
+    for (int i = 0; i < n; i += t->vectors) {
+        const int element = numbers[i] / t->vectors, c = element % t->deep, k = element / t->deep % t->columns,
+                  r = element / t->deep / t->columns;
+        nd__kaffine at = nd__k_sum(x, nd__k_at(r * down + (t->kx + k) * right + c * v->x.stride[3]));
+        nd__kval one = v->each ? -1 : nd__k_splat(b, nd__k_load(b, v->e.buffers[v->x.param], at, 1, 1, 1), lanes);
+        for (int j = 0; j < t->vectors; j++) {
+            nd__kval *to = &acc[numbers[i] + j];
+            if (v->each)
+                one = load_lanes(v, &v->x, nd__k_sum(at, nd__k_at(j * lanes * v->x.stride[3])),
+                                 j == t->vectors - 1 ? t->last : lanes);
+            *to = nd__k_op3(b, ND__K_fma, one, along[j], *to);
         }
-}
-
-/* The columns [lo, hi) of the tile that exist at place q, and up to which place they stay the same. */
-static int64_t columns_at(const conv *v, const tile *t, int64_t q, int *lo, int *hi)
-{
-    int64_t until = v->right.count;
-    *lo = *hi = 0;
-    for (int k = 0; k < t->columns; k++) {
-        int64_t from, to;
-        nd__walk_range(&v->right, t->kx + k, &from, &to);
-        if (q >= from && q < to) {
-            *lo = *hi > *lo ? *lo : k;
-            *hi = k + 1;
-        }
-        if (from < to && from > q && from < until)
-            until = from;
-        if (from < to && to > q && to < until)
-            until = to;
     }
-    return until;
 }
 
 /* One row of places. */
-static void over_row(conv *v, const tile *t, nd__kaffine x, nd__kaffine y, nd__kval *acc)
+static void over_row(conv *v, const tile *t, nd__kaffine x, nd__kaffine y, part p, nd__kval *acc)
 {
-    nd__kval carried[MOST_TILE], all[MOST_TILE];
+    nd__kval some[MOST_TILE], all[MOST_TILE];
+    int numbers[MOST_TILE];
     const int64_t move = v->right.move * v->x.stride[2];
     x = nd__k_sum(x, nd__k_at(v->right.at * v->x.stride[2]));
     for (int64_t q = 0, until; q < v->right.count; q = until) {
-        int lo, hi;
-        until = columns_at(v, t, q, &lo, &hi);
-        const int per_column = t->deep * t->vectors, n = (hi - lo) * per_column;
+        until = nd__walk_taps(&v->right, t->kx, t->columns, q, &p.lo[1], &p.hi[1]);
+        const int n = numbers_of(t, &p, numbers);
         if (n == 0)
             continue;
         if (until == q + 1) {
-            step(v, t, nd__k_sum(x, nd__k_at(q * move)), nd__k_sum(y, nd__k_at(q * v->y.stride[2])), lo, hi, acc);
+            step(v, t, nd__k_sum(x, nd__k_at(q * move)), nd__k_sum(y, nd__k_at(q * v->y.stride[2])), &p, acc);
             continue;
         }
-        int32_t i = nd__k_for(&v->e.b, nd__k_at(q), nd__k_at(until), 1, n, acc + lo * per_column, carried);
-        memcpy(all + lo * per_column, carried, (size_t)n * sizeof *carried);
-        step(v, t, nd__k_plus(x, i, move), nd__k_plus(y, i, v->y.stride[2]), lo, hi, all);
-        nd__k_end_for(&v->e.b, all + lo * per_column, acc + lo * per_column);
+        for (int i = 0; i < n; i++)
+            some[i] = acc[numbers[i]];
+        int32_t at = nd__k_for(&v->e.b, nd__k_at(q), nd__k_at(until), 1, n, some, some);
+        for (int i = 0; i < n; i++)
+            all[numbers[i]] = some[i];
+        step(v, t, nd__k_plus(x, at, move), nd__k_plus(y, at, v->y.stride[2]), &p, all);
+        for (int i = 0; i < n; i++)
+            some[i] = all[numbers[i]];
+        nd__k_end_for(&v->e.b, some, some);
+        for (int i = 0; i < n; i++)
+            acc[numbers[i]] = some[i];
     }
 }
 
-/* All places of one image. */
-static void over_image(conv *v, const tile *t, nd__kaffine image, nd__kval *acc)
+/* All places of one image, for a tile of one row of the kernel: a branch passes over rows outside the image. */
+static void over_places(conv *v, const tile *t, nd__kaffine x, nd__kaffine y, nd__kval *acc)
 {
     nd__kbuilder *b = &v->e.b;
-    const int n = t->columns * t->deep * t->vectors;
+    const int n = tile_size(v, t);
     nd__kval carried[MOST_TILE], next[MOST_TILE];
     bool low, high;
     nd__borders(&v->down, &low, &high);
-    nd__kaffine x = nd__k_sum(nd__k_at(v->x.offset), nd__k_scaled(image, v->x.stride[0]));
-    nd__kaffine y = nd__k_sum(nd__k_at(v->y.offset), nd__k_scaled(image, v->y.stride[0]));
-    x = nd__k_sum(x, nd__k_scaled(v->each ? t->d : t->c, v->x.stride[3]));
-    x = nd__k_sum(x, nd__k_scaled(t->of_group, v->c.in * v->x.stride[3]));
-    y = nd__k_sum(y, nd__k_scaled(t->d, v->y.stride[3]));
-    y = nd__k_sum(y, nd__k_scaled(t->of_group, v->c.out * v->y.stride[3]));
     int32_t i = nd__k_for(b, nd__k_at(0), nd__k_at(v->down.count), 1, n, acc, carried);
     nd__kaffine row =
         nd__k_sum(nd__k_plus(nd__k_at(v->down.at), i, v->down.move), nd__k_scaled(t->ky, v->down.at_step));
@@ -176,7 +187,7 @@ static void over_image(conv *v, const tile *t, nd__kaffine image, nd__kval *acc)
     memcpy(next, carried, (size_t)n * sizeof *next);
     if (low || high)
         nd__k_if(b, nd__is_inside(b, row, v->down.limit, low, high));
-    over_row(v, t, x, y, next);
+    over_row(v, t, x, y, (part){{0, 0}, {1, 0}}, next);
     if (low || high) {
         nd__k_else(b, n, next);
         nd__k_end_if(b, n, carried, next);
@@ -184,14 +195,48 @@ static void over_image(conv *v, const tile *t, nd__kaffine image, nd__kval *acc)
     nd__k_end_for(b, next, acc);
 }
 
+/* The same for a tile of all rows of the kernel: places for which the same rows exist are a loop. */
+static void over_all_rows(conv *v, const tile *t, nd__kaffine x, nd__kaffine y, nd__kval *acc)
+{
+    nd__kbuilder *b = &v->e.b;
+    const int n = tile_size(v, t);
+    nd__kval carried[MOST_TILE];
+    x = nd__k_sum(x, nd__k_at(v->down.at * v->x.stride[1]));
+    for (int64_t q = 0, until; q < v->down.count; q = until) {
+        part p = {{0, 0}, {0, 0}};
+        until = nd__walk_taps(&v->down, 0, v->rows, q, &p.lo[0], &p.hi[0]);
+        if (p.lo[0] == p.hi[0])
+            continue;
+        int32_t i = nd__k_for(b, nd__k_at(q), nd__k_at(until), 1, n, acc, carried);
+        over_row(v, t, nd__k_plus(x, i, v->down.move * v->x.stride[1]), nd__k_plus(y, i, v->y.stride[1]), p, carried);
+        nd__k_end_for(b, carried, acc);
+    }
+}
+
+static void over_image(conv *v, const tile *t, nd__kaffine image, nd__kval *acc)
+{
+    nd__kaffine x = nd__k_sum(nd__k_at(v->x.offset), nd__k_scaled(image, v->x.stride[0]));
+    nd__kaffine y = nd__k_sum(nd__k_at(v->y.offset), nd__k_scaled(image, v->y.stride[0]));
+    x = nd__k_sum(x, nd__k_scaled(v->each ? t->d : t->c, v->x.stride[3]));
+    x = nd__k_sum(x, nd__k_scaled(t->of_group, v->c.in * v->x.stride[3]));
+    y = nd__k_sum(y, nd__k_scaled(t->d, v->y.stride[3]));
+    y = nd__k_sum(y, nd__k_scaled(t->of_group, v->c.out * v->y.stride[3]));
+    if (v->rows > 1)
+        over_all_rows(v, t, x, y, acc);
+    else
+        over_places(v, t, x, y, acc);
+}
+
 /* -- tiles ------------------------------------------------------------------------------------------------------------
  */
 
-static void at_point(conv *v, const tile *t, int k, int c, int j)
+/* The point of accumulator i of a tile. */
+static void at_point(conv *v, const tile *t, int i)
 {
     nd__emit *e = &v->e;
-    e->coord[0] = t->ky;
-    e->coord[1] = nd__k_at(t->kx + k);
+    const int j = i % t->vectors, c = i / t->vectors % t->deep, element = i / t->vectors / t->deep;
+    e->coord[0] = nd__k_sum(t->ky, nd__k_at(element / t->columns));
+    e->coord[1] = nd__k_at(t->kx + element % t->columns);
     e->coord[2] = nd__k_sum(t->c, nd__k_at(c));
     e->coord[3] = nd__k_sum(nd__k_sum(t->d, nd__k_at(j * e->lanes)), nd__k_scaled(t->of_group, v->size));
     e->count = j == t->vectors - 1 ? t->last : e->lanes;
@@ -201,7 +246,7 @@ static void emit_tile(conv *v, const tile *t)
 {
     nd__emit *e = &v->e;
     nd__kbuilder *b = &e->b;
-    const int n = t->columns * t->deep * t->vectors;
+    const int n = tile_size(v, t);
     nd__kval total[MOST_TILE], carried[MOST_TILE], acc[MOST_TILE];
     const nd__kval zero = nd__k_const_bits(b, nd__k_type(v->x.base->dtype, e->lanes), 0);
     for (int i = 0; i < n; i++)
@@ -214,14 +259,12 @@ static void emit_tile(conv *v, const tile *t)
     nd__kval *kept = nd__memo_keep(e);
     const unsigned outer = e->open;
     e->open |= 15u;
-    for (int k = 0; k < t->columns; k++)
-        for (int c = 0; c < t->deep; c++)
-            for (int j = 0; j < t->vectors && !v->s.failed; j++) {
-                at_point(v, t, k, c, j);
-                nd__memo_restore(e, kept);
-                e->memo[v->given] = total[(k * t->deep + c) * t->vectors + j];
-                nd__emit_outputs(e, 0);
-            }
+    for (int i = 0; i < n && !v->s.failed; i++) {
+        at_point(v, t, i);
+        nd__memo_restore(e, kept);
+        e->memo[v->given] = total[i];
+        nd__emit_outputs(e, 0);
+    }
     e->open = outer;
     nd__memo_restore(e, kept);
 }
@@ -274,7 +317,7 @@ static void over_kernel(conv *v)
         int32_t g = nd__k_for(b, nd__k_at(0), nd__k_at(v->c.groups), 1, 0, NULL, NULL);
         t.of_group = nd__k_plus(nd__k_at(0), g, 1);
     }
-    int32_t ky = nd__k_for(b, nd__k_at(0), nd__k_at(v->c.window.kernel[0]), 1, 0, NULL, NULL);
+    int32_t ky = nd__k_for(b, nd__k_at(0), nd__k_at(v->c.window.kernel[0]), v->rows, 0, NULL, NULL);
     t.ky = nd__k_plus(nd__k_at(0), ky, 1);
     for (t.kx = 0; t.kx < columns; t.kx += t.columns) {
         t.columns = columns - t.kx < v->columns ? (int)(columns - t.kx) : v->columns;

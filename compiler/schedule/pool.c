@@ -159,7 +159,7 @@ static void over_positions(pool *p, int axis)
         return;
     }
     for (int64_t q = 0, until; q < w->count; q = until) {
-        until = nd__walk_taps(w, q, &p->lo[axis - 1], &p->hi[axis - 1]);
+        until = nd__walk_taps(w, 0, w->taps, q, &p->lo[axis - 1], &p->hi[axis - 1]);
         nd__kval *kept = nd__memo_keep(e);
         int32_t i = nd__k_for(&e->b, nd__k_at(q), nd__k_at(until), 1, 0, NULL, NULL);
         p->q[axis - 1] = nd__k_plus(nd__k_at(0), i, 1);

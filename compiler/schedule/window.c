@@ -54,13 +54,13 @@ void nd__walk_range(const nd__walk *w, int64_t j, int64_t *lo, int64_t *hi)
         *hi = *lo;
 }
 
-int64_t nd__walk_taps(const nd__walk *w, int64_t q, int64_t *lo, int64_t *hi)
+int64_t nd__walk_taps(const nd__walk *w, int64_t first, int64_t count, int64_t q, int64_t *lo, int64_t *hi)
 {
     int64_t until = w->count;
     *lo = *hi = 0;
-    for (int64_t j = 0; j < w->taps; j++) {
+    for (int64_t j = 0; j < count; j++) {
         int64_t from, to;
-        nd__walk_range(w, j, &from, &to);
+        nd__walk_range(w, first + j, &from, &to);
         if (q >= from && q < to) {
             *lo = *hi > *lo ? *lo : j;
             *hi = j + 1;

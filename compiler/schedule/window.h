@@ -20,9 +20,9 @@ nd__walk nd__walk_to_places(const nd__window *w, int axis);
 nd__walk nd__walk_to_image(const nd__window *w, int axis, int64_t phase);
 /* The positions [lo, hi) at which tap j exists. */
 void nd__walk_range(const nd__walk *w, int64_t j, int64_t *lo, int64_t *hi);
-/* The taps [lo, hi) that exist at q, and up to which position (exclusive) they stay the same. */
-int64_t nd__walk_taps(const nd__walk *w, int64_t q, int64_t *lo, int64_t *hi);
-
+/* Of `count` taps from `first` on those, counted from it, that exist at q: [lo, hi); and up to which position
+ * (exclusive) they stay the same. */
+int64_t nd__walk_taps(const nd__walk *w, int64_t first, int64_t count, int64_t q, int64_t *lo, int64_t *hi);
 /* Whether some tap does not exist at low, at high positions. */
 void nd__borders(const nd__walk *w, bool *low, bool *high);
 /* A condition: 0 <= at, if `low`, and at < limit, if `high`; one of them. */

@@ -119,6 +119,41 @@ START_TEST(random_graphs)
 }
 END_TEST
 
+/* A step of a small LeNet-5, with a border, a stride and a convolution back beside it. */
+START_TEST(convolutions)
+{
+    nd_module *m = nd_module_create("lenet");
+    nd_value *pixels = nd_input(m, "x", ND_U8, ND_SHAPE(4, 16, 16, 1)), *y = nd_input(m, "index", ND_I32, ND_SHAPE(4));
+    nd_value *x = nd_div(nd_cast(pixels, ND_F32), nd_const(m, 255)); /* bytes: no NaN that hides the rest */
+    nd_value *w[] = {nd_variable(m, "c1", ND_F32, ND_SHAPE(5, 5, 1, 6), nd_he_normal()),
+                     nd_variable(m, "b1", ND_F32, ND_SHAPE(6), nd_zeros()),
+                     nd_variable(m, "c2", ND_F32, ND_SHAPE(3, 3, 6, 16), nd_he_normal()),
+                     nd_variable(m, "b2", ND_F32, ND_SHAPE(16), nd_zeros()),
+                     nd_variable(m, "c3", ND_F32, ND_SHAPE(3, 3, 17, 16), nd_he_normal()),
+                     nd_variable(m, "w", ND_F32, ND_SHAPE(17 * 25, 10), nd_he_normal())};
+    const nd_pool_options halves = {.window = {2, 2}}, threes = {.window = {3, 3}, .stride = {1, 1}, .same = true};
+    nd_value *h = nd_max_pool2d(nd_relu(nd_add(nd_conv2d(x, w[0], NULL), w[1])), &halves);
+    h = nd_relu(nd_add(nd_conv2d(h, w[2], (&(nd_conv_options){.same = true, .stride = {2, 1}})), w[3]));
+    h = nd_add(nd_max_pool2d(h, &threes), nd_avg_pool2d(h, &threes));
+    h = nd_conv2d_transpose(h, w[4],
+                            (&(nd_conv_options){.stride = {2, 1}, .low = {1, 2}, .high = {1, 1}, .size = {5, 5}}));
+    nd_value *loss = nd_cross_entropy(nd_matmul(nd_reshape(h, ND_SHAPE(4, -1)), w[5]), y);
+    nd_function *step = nd_function(m, "step", ND_VALUES(pixels, y), ND_VALUES(loss));
+    nd_sgd(step, loss, 6, w, nd_const(m, 0.05));
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
+    nd_program *p = compiled(m, &(nd_compile_options){.interpret = true});
+    for (int c = 0; c < CPUS; c++) {
+        if (!runs_here(cpus[c]))
+            continue;
+        nd_program *q = compiled(m, &(nd_compile_options){.cpu = cpus[c]});
+        compare(cpus[c], m, p, q, 7);
+        nd_program_destroy(q);
+    }
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+}
+END_TEST
+
 /* -- training --------------------------------------------------------------------------------------------------------
  */
 
@@ -430,6 +465,7 @@ int main(void)
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 300);
     tcase_add_test(all, random_graphs);
+    tcase_add_test(all, convolutions);
     tcase_add_test(all, whole_training_runs);
     tcase_add_test(all, ahead_of_time);
     tcase_add_test(all, threads_change_no_bit);

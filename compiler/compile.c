@@ -14,7 +14,7 @@ typedef struct compiled {
     nd_module *source;           /* a copy with its dimensions named; of the root only */
     nd_compile_options options;  /* the root's texts lie in its arena */
     int64_t *bound;              /* by dimension of the source */
-    nd_program_info inner;       /* interpreted: the interpreter's own description */
+    nd_program_info inner;       /* the interpreter's own description: what is not compiled, and explanations */
     nd__native *native;          /* compiled: the code */
     nd_compile_times times;
 } compiled;
@@ -54,6 +54,12 @@ static nd_status interpret(void *self, int function, void *state, void *arena, c
     return c->inner.interpret(c->inner.self, function, state, arena, in, out);
 }
 
+static nd_status explain(void *self, int function, void *state, const void *const *in, char **text)
+{
+    const compiled *c = self;
+    return c->inner.explain(c->inner.self, function, state, in, text);
+}
+
 static nd_program *failed(compiled *c, nd_status status, const char *text)
 {
     nd_program *program = nd_program_create_failed(status, text ? text : nd_status_text(status));
@@ -85,6 +91,7 @@ static nd_status compile_interpreted(compiled *c, nd_module *m, nd_program_info 
     }
     *info = c->inner;
     info->interpret = interpret;
+    info->explain = explain;
     return ND_OK;
 }
 

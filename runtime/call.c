@@ -265,6 +265,29 @@ nd_status nd_run(nd_call *call)
     return status;
 }
 
+char *nd_call_explain(nd_call *call)
+{
+    if (!call)
+        return NULL;
+    const nd_program_info *info = &call->program->info;
+    const char *function = info->functions[call->function].name;
+    char *text = NULL;
+    if (!info->explain) {
+        nd__message_set(&call->message, ND_ERR_STATE, "%s: the program has no graph that could explain its numbers",
+                        function);
+        return NULL;
+    }
+    nd__control before = nd__control_read();
+    nd__control_write(nd__control_default(before));
+    nd_status status = info->explain(info->self, call->function, call->state_block, call->in, &text);
+    nd__control_write(before);
+    if (status != ND_OK)
+        nd__message_set(&call->message, status, "%s: %s", function, nd_status_text(status));
+    else if (!text)
+        nd__message_set(&call->message, ND_ERR_STATE, "%s: every result is finite", function);
+    return text;
+}
+
 /* -- threads ------------------------------------------------------------------------------------------------------ */
 
 /* A task with its thread's control word looked after: a host's threads may have another one. */

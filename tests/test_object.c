@@ -43,7 +43,7 @@ static const nd_program_function_info functions[] = {
     {"init", 1, 0, 0, 2, init_inputs, NULL, NULL, init_updates, 0, NULL},
     {"train.step", 2, 2, 2, 1, step_inputs, step_outputs, step_reads, step_updates, 64, NULL},
 };
-static const nd_program_info info = {2, 4, functions, variables, STATE_SIZE, 7, NULL, NULL, NULL, NULL, 0, NULL};
+static const nd_program_info info = {2, 4, functions, variables, STATE_SIZE, 7, NULL, NULL, NULL, NULL, 0, NULL, NULL};
 
 static nd__kernel *start(const char *name, nd__kbuilder *b)
 {
@@ -296,7 +296,7 @@ START_TEST(names_collide)
 {
     nd_program_variable_info fields[] = {variables[0], variables[1]};
     nd_program_function_info calls[] = {functions[1], functions[1]};
-    nd_program_info of = {0, 2, calls, fields, STATE_SIZE, 0, NULL, NULL, NULL, NULL, 0, NULL};
+    nd_program_info of = {0, 2, calls, fields, STATE_SIZE, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL};
     fields[1].port.name = "hidden_w";
     refuses(
         &of,

@@ -33,8 +33,17 @@ void nd__routine_release(nd__routine *r);
 nd_status nd__routine_run(const nd__routine *r, const void *const *in, void *const *out, void *const *variables,
                           void *const *updated);
 
+/* The parts of it, for whoever looks in between: `memory` by slot. What is given, and each node in turn; values go
+ * after their last use, and what is left in the end. */
+int nd__routine_slot(const nd__routine *r, const nd_value *v);
+void nd__routine_inputs(const nd__routine *r, const void *const *in, void **memory);
+nd_status nd__routine_node(const nd__routine *r, int n, void **memory, void *const *variables);
+void nd__routine_forget(const nd__routine *r, void **memory);
+
 /* Bytes of a value; SIZE_MAX where that overflows. */
 size_t nd__value_bytes(const nd_value *v);
+/* Memory for a value, also for one without elements; NULL when memory runs out. */
+void *nd__value_allocate(const nd_value *v);
 
 /* -- elements at strides (views.c) --------------------------------------------------------------------------------- */
 

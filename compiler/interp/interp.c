@@ -44,8 +44,7 @@ size_t nd__value_bytes(const nd_value *v)
     return too_large ? SIZE_MAX : bytes;
 }
 
-/* Memory for a value, also for one without elements; NULL when memory runs out. */
-static void *allocate_value(const nd_value *v)
+void *nd__value_allocate(const nd_value *v)
 {
     size_t bytes = nd__value_bytes(v);
     return malloc(bytes > 0 ? bytes : 1);
@@ -60,7 +59,7 @@ static void copy_value(const nd_value *v, void *to, const void *from)
 
 /* -- routines ------------------------------------------------------------------------------------------------------ */
 
-static int slot_of(const nd__routine *r, const nd_value *v)
+int nd__routine_slot(const nd__routine *r, const nd_value *v)
 {
     return r->first_slot[v->node->number] + v->index;
 }
@@ -103,13 +102,13 @@ bool nd__routine_prepare(nd__routine *r, const nd_function *f)
         for (int k = 0; k < node->result_count; k++)
             r->last_use[r->first_slot[i] + k] = n;
         for (int k = 0; k < node->input_count; k++)
-            r->last_use[slot_of(r, node->inputs[k])] = n;
+            r->last_use[nd__routine_slot(r, node->inputs[k])] = n;
         r->nodes[n++] = node;
     }
     for (int i = 0; i < f->output_count; i++)
-        r->last_use[slot_of(r, f->outputs[i])] = r->node_count;
+        r->last_use[nd__routine_slot(r, f->outputs[i])] = r->node_count;
     for (int i = 0; i < f->update_count; i++)
-        r->last_use[slot_of(r, f->updates[i].value)] = r->node_count;
+        r->last_use[nd__routine_slot(r, f->updates[i].value)] = r->node_count;
     return true;
 }
 
@@ -124,15 +123,14 @@ void nd__routine_release(nd__routine *r)
 /* Lets the value's memory go if node number n was the last to read it. */
 static void drop(const nd__routine *r, void **memory, const nd_value *v, int n)
 {
-    int slot = slot_of(r, v);
+    int slot = nd__routine_slot(r, v);
     if (r->last_use[slot] != n || is_given(v->node))
         return;
     free(memory[slot]);
     memory[slot] = NULL;
 }
 
-/* Node number n of the routine: `memory` by slot. */
-static nd_status run_node(const nd__routine *r, int n, void **memory, void *const *variables)
+nd_status nd__routine_node(const nd__routine *r, int n, void **memory, void *const *variables)
 {
     const nd__node *node = r->nodes[n];
     const int first = r->first_slot[node->number];
@@ -146,10 +144,10 @@ static nd_status run_node(const nd__routine *r, int n, void **memory, void *cons
     if (node->input_count > FEW && !(in = malloc((size_t)node->input_count * sizeof *in)))
         return ND_ERR_MEMORY;
     for (int k = 0; k < node->input_count; k++)
-        in[k] = memory[slot_of(r, node->inputs[k])];
+        in[k] = memory[nd__routine_slot(r, node->inputs[k])];
     nd_status status = ND_OK;
     for (int k = 0; k < node->result_count && status == ND_OK; k++)
-        if (!(memory[first + k] = allocate_value(&node->results[k])))
+        if (!(memory[first + k] = nd__value_allocate(&node->results[k])))
             status = ND_ERR_MEMORY;
     if (status == ND_OK)
         status = nd__interpret_node(node, in, memory + first);
@@ -162,6 +160,22 @@ static nd_status run_node(const nd__routine *r, int n, void **memory, void *cons
     return status;
 }
 
+void nd__routine_inputs(const nd__routine *r, const void *const *in, void **memory)
+{
+    const nd_function *f = r->function;
+    for (int i = 0; i < f->input_count; i++)
+        if (r->first_slot[f->inputs[i]->node->number] >= 0)
+            memcpy(&memory[nd__routine_slot(r, f->inputs[i])], &in[i],
+                   sizeof in[i]); /* read only: no definition writes to an operand */
+}
+
+void nd__routine_forget(const nd__routine *r, void **memory)
+{
+    for (int n = 0; n < r->node_count; n++)
+        for (int k = 0; k < r->nodes[n]->result_count && !is_given(r->nodes[n]); k++)
+            free(memory[r->first_slot[r->nodes[n]->number] + k]);
+}
+
 /* Updates that are inputs or variables as they are: these may lie where another update goes, so they are copied first.
  */
 static nd_status keep_old_values(const nd_function *f, const nd__routine *r, void *const *memory, void **kept)
@@ -170,9 +184,9 @@ static nd_status keep_old_values(const nd_function *f, const nd__routine *r, voi
         const nd_value *v = f->updates[i].value;
         if (!is_given(v->node))
             continue;
-        if (!(kept[i] = allocate_value(v)))
+        if (!(kept[i] = nd__value_allocate(v)))
             return ND_ERR_MEMORY;
-        copy_value(v, kept[i], memory[slot_of(r, v)]);
+        copy_value(v, kept[i], memory[nd__routine_slot(r, v)]);
     }
     return ND_OK;
 }
@@ -185,26 +199,21 @@ nd_status nd__routine_run(const nd__routine *r, const void *const *in, void *con
     if (!memory)
         return ND_ERR_MEMORY;
     void **kept = memory + r->slot_count;
-    for (int i = 0; i < f->input_count; i++)
-        if (r->first_slot[f->inputs[i]->node->number] >= 0)
-            memcpy(&memory[slot_of(r, f->inputs[i])], &in[i],
-                   sizeof in[i]); /* read only: no definition writes to an operand */
+    nd__routine_inputs(r, in, memory);
     nd_status status = ND_OK;
     for (int n = 0; n < r->node_count && status == ND_OK; n++)
-        status = run_node(r, n, memory, variables);
+        status = nd__routine_node(r, n, memory, variables);
     if (status == ND_OK)
         status = keep_old_values(f, r, memory, kept);
     if (status == ND_OK) {
         for (int i = 0; i < f->output_count; i++)
-            copy_value(f->outputs[i], out[i], memory[slot_of(r, f->outputs[i])]);
+            copy_value(f->outputs[i], out[i], memory[nd__routine_slot(r, f->outputs[i])]);
         for (int i = 0; i < f->update_count; i++) {
             const nd_value *v = f->updates[i].value;
-            copy_value(v, updated[f->updates[i].variable->number], kept[i] ? kept[i] : memory[slot_of(r, v)]);
+            copy_value(v, updated[f->updates[i].variable->number], kept[i] ? kept[i] : memory[nd__routine_slot(r, v)]);
         }
     }
-    for (int n = 0; n < r->node_count; n++)
-        for (int k = 0; k < r->nodes[n]->result_count && !is_given(r->nodes[n]); k++)
-            free(memory[r->first_slot[r->nodes[n]->number] + k]);
+    nd__routine_forget(r, memory);
     for (int i = 0; i < f->update_count; i++)
         free(kept[i]);
     free(memory);
@@ -255,7 +264,7 @@ nd_status nd__interpret_scan(const nd__node *node, const void *const *in, void *
         status = ND_ERR_MEMORY;
     /* What is carried alternates between the result's memory and another, so that it ends in the result's. */
     for (int i = 0; i < carries && status == ND_OK; i++)
-        if (!(other[i] = allocate_value(body->outputs[i])))
+        if (!(other[i] = nd__value_allocate(body->outputs[i])))
             status = ND_ERR_MEMORY;
     for (int i = 0; i < body->input_count && status == ND_OK; i++)
         from[i] = in[i];

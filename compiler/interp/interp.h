@@ -15,6 +15,11 @@ nd_status nd__interpret_node(const nd__node *node, const void *const *in, void *
 nd_status nd__interpret(const nd_function *f, const void *const *in, void *const *out, void *const *variables,
                         void *const *updated);
 
+/* Says which node made the first number that is not finite: of those that lead to output 0, or else to an update, or to
+ * another output. `in` and `variables` as above; nothing is written to them. Keeps all values of a run at a time.
+ * *text: lines for free(), without a newline at the end; NULL: all results are finite, or memory ran out. */
+nd_status nd__explain(const nd_function *f, const void *const *in, void *const *variables, char **text);
+
 /* One block of Philox4x32-10. */
 void nd__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t word[4]);
 

@@ -131,18 +131,34 @@ static void destroy_interpreter(void *self)
     free(p);
 }
 
+/* The variables' memory in a state block, for free(); NULL: memory ran out. */
+static void **find_variables(const interpreter *p, void *state)
+{
+    const int count = p->module->variable_count;
+    void **variables = malloc(((size_t)count + 1) * sizeof *variables);
+    for (int i = 0; i < count && variables; i++)
+        variables[i] = (unsigned char *)state + p->variables[i].offset;
+    return variables;
+}
+
 static nd_status run_interpreted(void *self, int function, void *state, void *arena, const void *const *in,
                                  void *const *out)
 {
     (void)arena;
     const interpreter *p = self;
-    const int count = p->module->variable_count;
-    void **variables = malloc(((size_t)count + 1) * sizeof *variables);
-    if (!variables)
-        return ND_ERR_MEMORY;
-    for (int i = 0; i < count; i++)
-        variables[i] = (unsigned char *)state + p->variables[i].offset;
-    nd_status status = nd__routine_run(&p->routines[function], in, out, variables, variables);
+    void **variables = find_variables(p, state);
+    nd_status status =
+        variables ? nd__routine_run(&p->routines[function], in, out, variables, variables) : ND_ERR_MEMORY;
+    free(variables);
+    return status;
+}
+
+static nd_status explain_interpreted(void *self, int function, void *state, const void *const *in, char **text)
+{
+    const interpreter *p = self;
+    void **variables = find_variables(p, state);
+    *text = NULL;
+    nd_status status = variables ? nd__explain(p->routines[function].function, in, variables, text) : ND_ERR_MEMORY;
     free(variables);
     return status;
 }
@@ -156,7 +172,8 @@ bool nd__interpreter_info(nd_module *m, nd_program_info *info)
         return false;
     }
     p->module = m;
-    *info = (nd_program_info){.self = p, .interpret = run_interpreted, .destroy = destroy_interpreter};
+    *info = (nd_program_info){
+        .self = p, .interpret = run_interpreted, .destroy = destroy_interpreter, .explain = explain_interpreted};
     bool good = m->status == ND_OK && nd__program_tables(m, &p->arena, info);
     p->variables = info->variables;
     p->routines = good ? nd__arena_alloc(&p->arena, (size_t)info->function_count, sizeof *p->routines) : NULL;

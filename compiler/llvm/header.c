@@ -378,7 +378,7 @@ static void print_tables(page *p)
         fprintf(out, "%s_variables_, ", p->prefix);
     else
         fputs("NULL, ", out);
-    fprintf(out, "%zu, UINT64_C(%" PRIu64 "), NULL, NULL, NULL, NULL, 0, NULL};\n#endif\n\n", info->state_size,
+    fprintf(out, "%zu, UINT64_C(%" PRIu64 "), NULL, NULL, NULL, NULL, 0, NULL, NULL};\n#endif\n\n", info->state_size,
             info->seed);
 }
 

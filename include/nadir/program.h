@@ -122,8 +122,19 @@ ND_API nd_call *nd_bind(nd_program *program, const char *function, nd_state *sta
  * succeeds), or ND_ERR_MEMORY from an interpreted program. If the floating-point control word of the thread differs
  * from the default (round to nearest, no flush to zero), it is set and restored. */
 ND_API nd_status nd_run(nd_call *call);
-/* The message of the last nd_run that did not return ND_OK. */
+/* The message of the last nd_run that did not return ND_OK, or of the last nd_call_explain that gave NULL. */
 ND_API const char *nd_call_error(const nd_call *call);
+/* Says where numbers that are not finite come from, the first node that made a NaN or
+ * an infinity of operands that are finite, its place, and what it was given. To find it, the function is interpreted,
+ * node by node with all values kept, on the inputs and the state as they are now; neither changes. nd_train does this
+ * by itself.
+ *
+ *     mlp.c:41: log "log_p" gives -inf at [2,1], f32[4,3], of which 3 elements are not finite
+ *       note: operand 0, sub "p" f32[4,3] made at mlp.c:40, is 0 there
+ *
+ * A text for free(). NULL, with a reason in nd_call_error: every result is finite, the program was compiled ahead of
+ * time and has no graph any more, or memory ran out. */
+ND_API char *nd_call_explain(nd_call *call);
 ND_API void nd_call_destroy(nd_call *call);
 
 /* -- threads ------------------------------------------------------------------------------------------------------ */
@@ -207,6 +218,9 @@ typedef struct nd_program_info {
     /* The named dimensions: what nd_program_specialize knows without asking. */
     int dimension_count;
     const nd_program_dimension *dimensions;
+    /* nd_call_explain: *text is for free(), or NULL where all results are finite. Writes to neither `state` nor inputs.
+     * NULL: cannot. */
+    nd_status (*explain)(void *self, int function, void *state, const void *const *in, char **text);
 } nd_program_info;
 
 /* A program over a back end's description (copied; what it points to is not). NULL when memory runs out;

@@ -145,6 +145,11 @@ int64_t nd_history_next_step(const nd_history *history)
     return history ? history->next_step : 0;
 }
 
+int nd_history_signal(const nd_history *history)
+{
+    return history ? history->signal : 0;
+}
+
 double nd_history_step_seconds(const nd_history *history)
 {
     return history ? history->step_seconds : 0;

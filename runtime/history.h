@@ -17,6 +17,7 @@ struct nd_history {
     int64_t steps, step_room;
     double *step_losses;
     double step_seconds, seconds;
+    int signal; /* that came; 0: none */
 };
 
 /* Adds a column named PREFIX NAME. False: out of memory. */

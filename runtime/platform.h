@@ -7,6 +7,14 @@
 
 /* Seconds from some moment on; never goes back. */
 double nd__platform_seconds(void);
+/* Lets SIGINT (Ctrl-C) and SIGTERM, unless the process ignores them, be noticed instead of ending it; the same one for a
+ * second time ends it. False: somebody in this process does so already. */
+bool nd__platform_catch_signals(void);
+/* The number of the last one that came; 0: none. */
+int nd__platform_signal(void);
+/* As it was before nd__platform_catch_signals; gives nd__platform_signal. */
+int nd__platform_release_signals(void);
+
 /* Whether a person watches the stream. */
 bool nd__platform_is_terminal(FILE *file);
 /* How many columns a terminal has; 0: it does not say. */

@@ -85,6 +85,17 @@ static void add_duration(nd__text *text, double seconds)
         nd__text_add(text, "%lld h %02lld min", s / 3600, s / 60 % 60);
 }
 
+/* Three digits: "0.0512", "12.3", "5720", "21.4k". */
+static void add_rate(nd__text *text, double rate)
+{
+    static const char *const units[] = {"", "k", "M", "G"};
+    int unit = 0;
+    for (; rate >= 9999.5 && unit < 3; unit++)
+        rate /= 1000;
+    add_fixed(text, rate, rate < 0.0995 ? 4 : rate < 0.995 ? 3 : rate < 9.95 ? 2 : rate < 99.5 ? 1 : 0);
+    nd__text_add(text, "%s", units[unit]);
+}
+
 /* -- lines -------------------------------------------------------------------------------------------------------- */
 
 static int digits_of(int64_t n)
@@ -123,6 +134,11 @@ void nd__progress_text(nd__text *text, const nd__progress_line *line, int width)
         nd__text_add(&rest, "  %*lld/%lld", digits_of(line->steps), (long long)line->step, (long long)line->steps);
     for (int i = 0; i < line->column_count; i++)
         add_column(&rest, line->names[i], line->values[i]);
+    if (line->rate > 0 && line->rate < 1e15) {
+        nd__text_add(&rest, "  ");
+        add_rate(&rest, line->rate);
+        nd__text_add(&rest, line->over ? " steps/s" : "/s"); /* a live line says what is counted, and has little room */
+    }
     if (line->seconds >= 0) {
         nd__text_add(&rest, "  ");
         add_duration(&rest, line->seconds);

@@ -14,12 +14,13 @@ typedef struct nd__progress_line {
     int column_count;
     char *const *names; /* those whose last word is "acc" or "accuracy" are shown in percent */
     const double *values;
+    double rate;    /* steps per second; 0 or infinite: unknown */
     double seconds; /* that are left, or (`over`) that the epoch took; below 0: unknown */
     bool over;      /* the epoch is */
 } nd__progress_line;
 
-/* "epoch 3/5  ━━━━━╸────  1240/1875  loss 0.0912  acc 97.3 %  0.11 s left" without a newline, with a bar that fits into
- * `width` columns (0: without one). */
+/* "epoch 3/5  ━━━━━╸────  1240/1875  loss 0.0912  acc 97.3 %  5720/s  0.11 s left" without a newline, with a bar that
+ * fits into `width` columns (0: without one). */
 void nd__progress_text(nd__text *text, const nd__progress_line *line, int width);
 
 typedef struct nd__progress {

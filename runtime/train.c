@@ -10,9 +10,11 @@
 #include "runtime/progress.h"
 #include "runtime/state_file.h"
 #include "runtime/tensor.h"
+#include "runtime/watch.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,10 +35,13 @@ typedef struct training {
     nd__feed feed, validation;
     means train, validate;
     int64_t step, total; /* the next step, and one past the last */
+    int64_t epochs;      /* in which those are */
     double *values;      /* of all columns, to be shown */
+    nd__watch watch;
     nd__progress progress;
     double begin, epoch_begin;
-    double best; /* the lowest loss of an epoch */
+    int64_t epoch_first; /* the step at which the epoch was begun here */
+    double best;         /* the lowest loss of an epoch */
     int64_t since_best;
     unsigned char *best_block; /* the state after that epoch; NULL: not kept */
     const char *ended;         /* why, in words; NULL: it goes on */
@@ -51,7 +56,12 @@ static nd_status check_options(training *t)
     const nd_train_options *o = &t->options;
     if (o->batch < 1)
         return FAIL(t, ND_ERR_ARGUMENT, "batches of %lld rows: a batch has at least 1", (long long)o->batch);
-    if (o->epochs < 1)
+    if (o->epochs != 0 && o->steps != 0)
+        return FAIL(t, ND_ERR_ARGUMENT, "%lld epochs and %lld steps: a training has a number of one or the other",
+                    (long long)o->epochs, (long long)o->steps);
+    if (o->steps < 0)
+        return FAIL(t, ND_ERR_ARGUMENT, "%lld steps: a training has at least 1", (long long)o->steps);
+    if (o->steps == 0 && o->epochs < 1)
         return FAIL(t, ND_ERR_ARGUMENT, "%lld epochs: a training has at least 1", (long long)o->epochs);
     if (o->first_step < 0)
         return FAIL(t, ND_ERR_ARGUMENT, "the first step is %lld: steps are counted from 0", (long long)o->first_step);
@@ -247,7 +257,8 @@ static nd_status prepare(training *t)
     if (t->options.epochs > INT64_MAX / h->steps_per_epoch)
         return FAIL(t, ND_ERR_ARGUMENT, "%lld epochs of %lld steps are too many", (long long)t->options.epochs,
                     (long long)h->steps_per_epoch);
-    t->total = t->options.epochs * h->steps_per_epoch;
+    t->total = t->options.steps > 0 ? t->options.steps : t->options.epochs * h->steps_per_epoch;
+    t->epochs = (t->total - 1) / h->steps_per_epoch + 1;
     t->step = t->options.first_step;
     if (load_checkpoint(t) != ND_OK || check_variables(t) != ND_OK)
         return h->message.status;
@@ -257,15 +268,24 @@ static nd_status prepare(training *t)
     t->values = calloc((size_t)h->column_count, sizeof *t->values);
     if (t->options.keep_best && t->state)
         t->best_block = malloc(t->program->info.state_size + 1);
-    if (!t->values || (t->options.keep_best && t->state && !t->best_block))
+    int function = nd_program_function_index(t->program, t->function);
+    if (!t->values || (t->options.keep_best && t->state && !t->best_block) ||
+        (!t->options.any_loss && !nd__watch_begin(&t->watch, t->program, function, t->state, t->step)))
         return FAIL(t, ND_ERR_MEMORY, "out of memory for the training");
     return ND_OK;
 }
 
 /* -- the loop ----------------------------------------------------------------------------------------------------- */
 
-/* Draws the line of the epoch that step - 1 belongs to; `over`: for the last time. */
-static void show(training *t, bool over, double now)
+/* Whether the step before ends an epoch, or what there is of the last one. */
+static bool is_whole(const training *t)
+{
+    return t->step % t->history->steps_per_epoch == 0 || t->step == t->total;
+}
+
+/* Draws the line of the epoch that step - 1 belongs to; `over`: for the last time. `trained`: when that step was done.
+ */
+static void show(training *t, bool over, double trained, double now)
 {
     const nd_history *h = t->history;
     int64_t steps = h->steps_per_epoch, done = (t->step - 1) % steps + 1;
@@ -273,12 +293,13 @@ static void show(training *t, bool over, double now)
     if (t->options.seconds > 0)
         left = fmin(left, fmax(t->options.seconds - passed, 0));
     const nd__progress_line line = {.epoch = (t->step - 1) / steps + 1,
-                                    .epochs = t->options.epochs,
+                                    .epochs = t->epochs,
                                     .step = done,
                                     .steps = steps,
-                                    .column_count = over && done == steps ? h->column_count : t->train.count,
+                                    .column_count = over && is_whole(t) ? h->column_count : t->train.count,
                                     .names = h->names,
                                     .values = t->values,
+                                    .rate = (double)(t->step - t->epoch_first) / (trained - t->epoch_begin),
                                     .seconds = over ? now - t->epoch_begin : left,
                                     .over = over};
     nd__progress_show(&t->progress, &line, now);
@@ -314,18 +335,71 @@ static void look_at_best(training *t)
         t->ended = "stopped: no lower loss for as many epochs as patience allows";
 }
 
+/* -- numbers that are not finite ---------------------------------------------------------------------------------- */
+
+static const char *bad_name(double value)
+{
+    return isnan(value) ? "NaN" : "infinite";
+}
+
+/* "batch 2/3 of epoch 1/5" */
+static void add_step(const training *t, int64_t step, char *text, size_t size)
+{
+    int64_t steps = t->history->steps_per_epoch;
+    snprintf(text, size, "batch %lld/%lld of epoch %lld/%lld", (long long)(step % steps) + 1, (long long)steps,
+             (long long)(step / steps) + 1, (long long)t->epochs);
+}
+
+/* The first element of a variable that is not finite, in words. */
+static const char *bad_variable(const training *t, int variable)
+{
+    const nd_tensor *v = t->state->tensors[variable];
+    int64_t i = 0;
+    while (isfinite(nd_tensor_get(v, i)))
+        i++;
+    return bad_name(nd_tensor_get(v, i));
+}
+
+/* Fails the training after step number t->step - 1, which gave this loss, for the loss (variable -1) or a variable. */
+static void fail_not_finite(training *t, double loss, int variable)
+{
+    nd__message *message = &t->history->message;
+    const nd_program_info *info = &t->program->info;
+    char place[128];
+    int earlier = -1;
+    int64_t last = t->step - 1, step;
+    add_step(t, last, place, sizeof place);
+    if (variable < 0)
+        nd__message_set(message, ND_ERR_DATA, "%s: the loss is %s in %s", t->function, bad_name(loss), place);
+    step = nd__watch_find(&t->watch, &t->feed, last, &earlier);
+    if (step >= 0)
+        add_step(t, step, place, sizeof place);
+    variable = earlier >= 0 ? earlier : variable;
+    if (nd_history_status(t->history) == ND_OK)
+        nd__message_set(message, ND_ERR_DATA, "%s: the variable \"%s\" becomes %s in %s", t->function,
+                        info->variables[variable].port.name, bad_variable(t, variable), place);
+    else if (variable >= 0)
+        nd__message_add(message, "\n  note: before that, the variable \"%s\" becomes %s in %s",
+                        info->variables[variable].port.name, bad_variable(t, variable), place);
+    nd__watch_explain(&t->watch, &t->feed, step, last, message);
+}
+
 /* After the last step of an epoch, or of the training. */
 static void end_epoch(training *t)
 {
     nd_history *h = t->history;
-    bool whole = t->step % h->steps_per_epoch == 0 && nd_history_status(h) == ND_OK;
+    int bad = nd_history_status(h) == ND_OK ? nd__watch_look(&t->watch) : -1;
+    if (bad >= 0)
+        fail_not_finite(t, 0, bad);
+    bool whole = is_whole(t) && nd_history_status(h) == ND_OK;
+    double trained = nd__platform_seconds();
     take_means(&t->train, t->values);
     for (int i = t->train.count; i < h->column_count; i++)
         t->values[i] = NAN;
     if (whole && t->options.validation && run_validation(t) != ND_OK)
         whole = false;
     double now = nd__platform_seconds(), *row = nd__history_add_epoch(h);
-    show(t, true, now);
+    show(t, true, trained, now);
     clear_means(&t->train);
     if (!row) {
         if (nd_history_status(h) == ND_OK)
@@ -352,23 +426,31 @@ static const char *find_ending(const training *t, double now)
         return "stopped, as asked";
     if (t->options.seconds > 0 && now - t->begin >= t->options.seconds)
         return "stopped: the time is over";
-    return NULL;
+    switch (t->options.signals ? nd__platform_signal() : 0) {
+    case 0:
+        return NULL;
+    case SIGINT:
+        return "stopped: interrupted";
+    default:
+        return "stopped: asked to terminate";
+    }
 }
 
 static void run_epoch(training *t)
 {
     nd_history *h = t->history;
     int64_t steps = h->steps_per_epoch, end = (t->step / steps + 1) * steps;
+    end = end < t->total ? end : t->total;
     if (!nd__history_reserve(h, end - t->step)) {
         FAIL(t, ND_ERR_MEMORY, "out of memory for the history");
         return;
     }
-    nd_status status = ND_OK;
     t->epoch_begin = nd__platform_seconds();
-    while (status == ND_OK && t->step < end && !t->ended) {
+    t->epoch_first = t->step;
+    while (t->step < end && !t->ended) {
         int size = nd__feed_gather(&t->feed, t->step);
         double before = nd__platform_seconds();
-        status = nd_run(t->feed.calls[size]);
+        nd_status status = nd_run(t->feed.calls[size]);
         double now = nd__platform_seconds();
         if (status != ND_OK) {
             FAIL(t, status, "%s", nd_call_error(t->feed.calls[size]));
@@ -379,14 +461,15 @@ static void run_epoch(training *t)
         double loss = add_to_means(&t->train, &t->feed, size);
         if (h->keep_steps)
             h->step_losses[h->steps++] = loss;
-        if (!isfinite(loss) && !t->options.any_loss)
-            status = FAIL(t, ND_ERR_DATA, "%s: the loss is %s in batch %lld/%lld of epoch %lld/%lld", t->function,
-                          isnan(loss) ? "NaN" : "infinite", (long long)(t->step - 1) % steps + 1, (long long)steps,
-                          (long long)((t->step - 1) / steps) + 1, (long long)t->options.epochs);
+        int bad = nd__watch_is_due(&t->watch, now) ? nd__watch_copy(&t->watch, t->step) : -1;
+        if (bad >= 0 || (!isfinite(loss) && !t->options.any_loss)) {
+            fail_not_finite(t, loss, isfinite(loss) ? bad : -1);
+            break;
+        }
         t->ended = find_ending(t, now);
         if (nd__progress_is_due(&t->progress, now)) {
             take_means(&t->train, t->values);
-            show(t, false, now);
+            show(t, false, now, now);
         }
     }
     if (t->train.rows > 0)
@@ -420,12 +503,33 @@ static void release(training *t)
 {
     nd__feed_close(&t->feed);
     nd__feed_close(&t->validation);
+    nd__watch_end(&t->watch);
     free(t->train.outputs);
     free(t->train.sums);
     free(t->validate.outputs);
     free(t->validate.sums);
     free(t->values);
     free(t->best_block);
+}
+
+static void run(training *t)
+{
+    nd_history *h = t->history;
+    if (t->options.signals && !nd__platform_catch_signals()) {
+        FAIL(t, ND_ERR_STATE, "another training of this process waits for signals already");
+        return;
+    }
+    nd__progress_begin(&t->progress, t->options.progress);
+    t->begin = nd__platform_seconds();
+    while (t->step < t->total && !t->ended && nd_history_status(h) == ND_OK)
+        run_epoch(t);
+    if (t->ended)
+        nd__progress_note(&t->progress, t->ended);
+    write_files(t);
+    if (t->best_block && t->best < (double)INFINITY)
+        memcpy(nd__storage_data(t->state->block), t->best_block, t->program->info.state_size);
+    if (t->options.signals)
+        h->signal = nd__platform_release_signals();
 }
 
 nd_history *nd_train(nd_program *program, const char *function, nd_state *state, nd_dataset *dataset,
@@ -443,17 +547,8 @@ nd_history *nd_train(nd_program *program, const char *function, nd_state *state,
                   .best = INFINITY};
     if (!options)
         FAIL(&t, ND_ERR_ARGUMENT, "the options are NULL");
-    else if (prepare(&t) == ND_OK) {
-        nd__progress_begin(&t.progress, t.options.progress);
-        t.begin = nd__platform_seconds();
-        while (t.step < t.total && !t.ended && nd_history_status(h) == ND_OK)
-            run_epoch(&t);
-        if (t.ended)
-            nd__progress_note(&t.progress, t.ended);
-        write_files(&t);
-        if (t.best_block && t.best < (double)INFINITY)
-            memcpy(nd__storage_data(state->block), t.best_block, program->info.state_size);
-    }
+    else if (prepare(&t) == ND_OK)
+        run(&t);
     release(&t);
     return h;
 }

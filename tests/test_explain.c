@@ -1,8 +1,9 @@
-/* Where numbers that are not finite come from. */
+/* Where numbers that are not finite come from: the explanations, and how a training gives them. */
 #include "failing_alloc.h"
 #include "nadir/compile.h"
 #include "nadir/graph.h"
 #include "nadir/text.h"
+#include "nadir/train.h"
 #include "toy_program.h"
 
 #include <check.h>
@@ -143,6 +144,124 @@ START_TEST(explains)
 }
 END_TEST
 
+/* -- in a training ------------------------------------------------------------------------------------------------ */
+
+/* x counts from 1. */
+static nd_dataset *counting(int64_t rows)
+{
+    nd_dataset *d = nd_dataset_create();
+    nd_tensor *x = nd_tensor_zeros(ND_F32, ND_SHAPE(rows));
+    for (int64_t i = 0; i < rows; i++)
+        nd_tensor_set(x, i, (double)i + 1);
+    nd_dataset_add(d, "x", x);
+    nd_tensor_destroy(x);
+    return d;
+}
+
+/* Trains for three epochs of two batches; the error ends with `error`. The state is what so many steps leave. */
+static void train_to(const char *text, const char *error)
+{
+    for (int interpret = 0; interpret < 2; interpret++) {
+        nd_program *p = compile(text, interpret);
+        nd_dataset *d = counting(5);
+        nd_state *state = nd_state_create(p, 1), *other = nd_state_create(p, 1);
+        nd_history *h = nd_train(p, "step", state, d, &(nd_train_options){.batch = 2, .epochs = 3});
+        const char *found = nd_history_error(h);
+        ck_assert_int_eq(nd_history_status(h), ND_ERR_DATA);
+        ck_assert_msg(strlen(found) >= strlen(error), "%s", found);
+        ck_assert_str_eq(found + strlen(found) - strlen(error), error);
+        nd_history *again = nd_train(
+            p, "step", other, d, &(nd_train_options){.batch = 2, .steps = nd_history_next_step(h), .any_loss = true});
+        ck_assert_int_eq(nd_history_status(again), ND_OK);
+        ck_assert(nd_tensor_same_bits(nd_state_tensor(state, "w"), nd_state_tensor(other, "w")));
+        nd_history_destroy(h);
+        nd_history_destroy(again);
+        nd_state_destroy(state);
+        nd_state_destroy(other);
+        nd_dataset_destroy(d);
+        nd_program_destroy(p);
+    }
+}
+
+#define MODEL "nadir 1\nmodule m\ndim B=2\n%x: f32[B] = input\n%w: f32 = variable\n"
+
+/* w is 4, 3, 2, 1, and 0 before step 4: the state that explains the step is not the one that it leaves. */
+START_TEST(explains_a_loss)
+{
+    train_to(MODEL "%four: f32 = constant 4\n%one: f32 = constant 1\n%next = sub %w, %one\n"
+                   "%5: f32[B] = broadcast %w\n%6 = mul %x, %5\n%7 = log %6\n%loss = sum %7 axes=[0]\n"
+                   "init() {\n%w := %four\n}\nfn step(%x) -> (%loss) {\n%w := %next\n}\n",
+             "step: the loss is infinite in batch 2/3 of epoch 2/3\n"
+             "  m.nd:11:6: log %7 gives -inf at [0], f32[2], of which 2 elements are not finite\n"
+             "  note: operand 0, mul %6 f32[2] made at m.nd:10:6, is 0 there");
+}
+END_TEST
+
+/* The loss is finite for ever: the look after an epoch finds it. w is 1, 1e12, 1e24, 1e36 and infinite after step 3. */
+START_TEST(explains_a_variable)
+{
+    train_to(MODEL "%one: f32 = constant 1\n%big: f32 = constant 1e12\n%next = mul %w, %big\n%loss = sum %x axes=[0]\n"
+                   "init() {\n%w := %one\n}\nfn step(%x) -> (%loss) {\n%w := %next\n}\n",
+             "step: the variable \"w\" becomes infinite in batch 1/3 of epoch 2/3\n"
+             "  m.nd:8:9: mul \"next\" gives inf, f32\n"
+             "  note: operand 0, variable \"w\" f32 made at m.nd:5:11, is 1.00000004e+36\n"
+             "  note: operand 1, constant %3 f32 made at m.nd:7:13, is 1000000000000");
+}
+END_TEST
+
+/* The variable is noticed by the loss of the step after, if not before: step 1 is the one to be explained. */
+START_TEST(explains_the_step_before)
+{
+    train_to(MODEL
+             "%one: f32 = constant 1\n%big: f32 = constant 1e20\n%next = mul %w, %big\n"
+             "%5: f32[B] = broadcast %w\n%6 = tanh %5\n%7 = div %5, %5\n%8 = add %6, %7\n%loss = sum %8 axes=[0]\n"
+             "init() {\n%w := %one\n}\nfn step(%x) -> (%loss) {\n%w := %next\n}\n",
+             "the variable \"w\" becomes infinite in batch 2/3 of epoch 1/3\n"
+             "  m.nd:8:9: mul \"next\" gives inf, f32\n"
+             "  note: operand 0, variable \"w\" f32 made at m.nd:5:11, is 1e+20\n"
+             "  note: operand 1, constant %3 f32 made at m.nd:7:13, is 1e+20");
+}
+END_TEST
+
+/* What the data has, by its row in the shuffled data set. */
+START_TEST(explains_the_data)
+{
+    nd_program *p = compile(MODEL "%loss = sum %x axes=[0]\nfn step(%x) -> (%loss)\n", false);
+    nd_dataset *d = counting(5);
+    nd_tensor_set(nd_dataset_array(d, "x"), 3, NAN);
+    for (uint64_t seed = 0; seed < 5; seed++) {
+        nd_history *h =
+            nd_train(p, "step", NULL, d, &(nd_train_options){.batch = 2, .epochs = 3, .shuffle_seed = seed});
+        ck_assert_ptr_nonnull(strstr(nd_history_error(h), "of epoch 1/3\n"
+                                                          "  note: the array \"x\" of the data set has NaN in row 3\n"
+                                                          "  m.nd:4:14: input \"x\" is nan at ["));
+        nd_history_destroy(h);
+    }
+    nd_dataset_destroy(d);
+    nd_program_destroy(p);
+}
+END_TEST
+
+/* What is infinite from the beginning is meant. */
+START_TEST(watches_what_was_finite)
+{
+    nd_program *p = compile(MODEL "%inf: f32 = constant -inf\n%3 = reduce_max %x axes=[0]\n%4 = max %3, %w\n"
+                                  "%loss = sum %x axes=[0]\ninit() {\n%w := %inf\n}\n"
+                                  "fn step(%x) -> (%loss) {\n%w := %4\n}\n",
+                            false);
+    nd_dataset *d = counting(4);
+    nd_tensor_set(nd_dataset_array(d, "x"), 0, -1e38);
+    nd_state *state = nd_state_create(p, 1);
+    nd_history *h = nd_train(p, "step", state, d, &(nd_train_options){.batch = 2, .epochs = 2});
+    ck_assert_str_eq(nd_history_error(h), "");
+    ck_assert(*nd_state_f32(state, "w") == 4);
+    nd_history_destroy(h);
+    nd_state_destroy(state);
+    nd_dataset_destroy(d);
+    nd_program_destroy(p);
+}
+END_TEST
+
 START_TEST(cannot_explain)
 {
     nd_program *p = toy_program((toy_options){0});
@@ -184,6 +303,11 @@ int main(void)
     Suite *suite = suite_create("explain");
     TCase *t = tcase_create("explain");
     tcase_add_loop_test(t, explains, 0, sizeof cases / sizeof *cases);
+    tcase_add_test(t, explains_a_loss);
+    tcase_add_test(t, explains_a_variable);
+    tcase_add_test(t, explains_the_step_before);
+    tcase_add_test(t, explains_the_data);
+    tcase_add_test(t, watches_what_was_finite);
     tcase_add_test(t, cannot_explain);
     tcase_add_loop_test(t, survives_out_of_memory, 0, sizeof cases / sizeof *cases);
     suite_add_tcase(suite, t);

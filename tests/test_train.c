@@ -1,8 +1,9 @@
 /* The training loop, its history and progress, predictions. */
-#define _XOPEN_SOURCE 700 /* posix_openpt, fork */
+#define _XOPEN_SOURCE 700 /* posix_openpt */
 
 #include "compiler/interp/interp.h"
 #include "failing_alloc.h"
+#include "nadir/compile.h"
 #include "nadir/nn.h"
 #include "nadir/train.h"
 #include "runtime/progress.h"
@@ -12,12 +13,9 @@
 #include <check.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* -- over the toy program ----------------------------------------------------------------------------------------- */
@@ -123,6 +121,10 @@ START_TEST(checks_the_options)
     refuses(toy, "step", d, &(nd_train_options){.batch = 4}, ND_ERR_ARGUMENT, "0 epochs: a training has at least 1");
     refuses(toy, "step", d, &(nd_train_options){.batch = 4, .epochs = INT64_MAX}, ND_ERR_ARGUMENT,
             "9223372036854775807 epochs of 3 steps are too many");
+    refuses(toy, "step", d, &(nd_train_options){.batch = 4, .steps = -1}, ND_ERR_ARGUMENT,
+            "-1 steps: a training has at least 1");
+    refuses(toy, "step", d, &(nd_train_options){.batch = 4, .epochs = 2, .steps = 5}, ND_ERR_ARGUMENT,
+            "2 epochs and 5 steps: a training has a number of one or the other");
     refuses(toy, "step", d, &(nd_train_options){.batch = 4, .epochs = 1, .first_step = -1}, ND_ERR_ARGUMENT,
             "the first step is -1: steps are counted from 0");
     refuses(toy, "step", d, &(nd_train_options){.batch = 4, .epochs = 1, .resume = true}, ND_ERR_ARGUMENT,
@@ -459,40 +461,77 @@ START_TEST(resumes_to_the_same_bits)
 }
 END_TEST
 
-/* A training that is killed again and again, and begun again each time, ends with the same bits. */
-START_TEST(resumes_after_being_killed)
+/* As many steps as asked for: a part of an epoch counts as one. */
+START_TEST(trains_for_steps)
 {
     model m = make_model(0.1);
     nd_dataset *d = clouds(10, 1);
-    char path[512];
-    strcpy(path, temp_path("killed.safetensors"));
-    nd_state *whole = nd_state_create(m.program, 3), *resumed = nd_state_create(m.program, 77);
-    nd_train_options options = {.batch = 4, .epochs = 25, .shuffle_seed = 9};
+    nd_state *whole = nd_state_create(m.program, 3), *parts = nd_state_create(m.program, 3);
+    nd_train_options options = {.batch = 4, .epochs = 3, .shuffle_seed = 9};
     nd_history_destroy(nd_train(m.program, "step", whole, d, &options));
-    options.checkpoint = path;
-    options.checkpoint_every = 1;
-    options.resume = true;
-    bool finished = false;
-    for (int i = 1; !finished; i++) { /* each time a little later, so that it comes to an end on any machine */
-        pid_t child = fork();
-        ck_assert_int_ne(child, -1);
-        if (child == 0) {
-            nd_state *state = nd_state_create(m.program, 3);
-            _exit(nd_history_status(nd_train(m.program, "step", state, d, &options)) != ND_OK);
-        }
-        nanosleep(&(struct timespec){0, 700000L * i}, NULL);
-        kill(child, SIGKILL);
-        int status;
-        ck_assert_int_eq(waitpid(child, &status, 0), child);
-        finished = WIFEXITED(status);
-        ck_assert(!finished || WEXITSTATUS(status) == 0);
+    options.epochs = 0;
+    options.validation = d;
+    char path[512];
+    strcpy(path, temp_path("steps.txt"));
+    options.progress = fopen(path, "w");
+    for (options.steps = 5; options.steps <= 9; options.steps += 2) {
+        nd_history *h = nd_train(m.program, "step", parts, d, &options);
+        ck_assert_str_eq(nd_history_error(h), "");
+        ck_assert_int_eq(nd_history_next_step(h), options.steps);
+        ck_assert_int_eq(nd_history_epochs(h), options.steps == 9 ? 1 : 2);
+        ck_assert(isfinite(nd_history_value(h, nd_history_epochs(h) - 1, 2))); /* validated, whole or not */
+        options.first_step = options.steps;
+        nd_history_destroy(h);
     }
-    ck_assert_int_eq(nd_state_load(resumed, path), ND_OK);
-    same_states(m.program, whole, resumed);
+    same_states(m.program, whole, parts);
+    fclose(options.progress);
+    char *text = temp_read(path);
+    ck_assert_msg(strstr(text, "epoch 1/2  loss ") && strstr(text, "epoch 2/2  2/3  loss ") &&
+                      strstr(text, "epoch 3/3  1/3  loss ") && strstr(text, "epoch 3/3  loss "),
+                  "%s", text);
+    free(text);
     nd_state_destroy(whole);
-    nd_state_destroy(resumed);
+    nd_state_destroy(parts);
     nd_dataset_destroy(d);
     release_model(&m);
+}
+END_TEST
+
+/* A data set of bytes, cast by the graph, gives the bits of one of floats; so does the smaller last batch. */
+START_TEST(bytes_stay_bytes)
+{
+    static const nd_dtype dtypes[] = {ND_U8, ND_F32};
+    nd_tensor *weights[2];
+    for (int i = 0; i < 2; i++) {
+        nd_module *m = nd_module_create("pixels");
+        nd_value *x = nd_input(m, "x", dtypes[i], ND_SHAPE(nd_dim(m, "B", 4), 3)),
+                 *w = nd_variable(m, "w", ND_F32, ND_SHAPE(3, 1), nd_glorot_uniform());
+        nd_value *y = nd_matmul(nd_div(nd_cast(x, ND_F32), nd_const(m, 255)), w);
+        nd_value *error = nd_sub(y, nd_const(m, 1));
+        nd_value *loss = nd_mean(nd_mul(error, error), ND_ALL_AXES, false);
+        nd_function *step = nd_function(m, "step", ND_VALUES(x), ND_VALUES(loss));
+        nd_sgd(step, loss, 1, &w, nd_const(m, 0.1));
+        nd_program *p = nd_compile(m, NULL);
+        nd_state *state = nd_state_create(p, 1);
+        ck_assert_str_eq(nd_program_error(p), "");
+        nd_dataset *d = nd_dataset_create();
+        nd_tensor *pixels = nd_tensor_zeros(dtypes[i], ND_SHAPE(11, 3));
+        for (int64_t k = 0; k < 33; k++)
+            nd_tensor_set(pixels, k, (double)(k * 37 % 256));
+        nd_dataset_add(d, "x", pixels);
+        nd_history *h = nd_train(p, "step", state, d, &(nd_train_options){.batch = 4, .epochs = 3, .shuffle_seed = 2});
+        ck_assert_str_eq(nd_history_error(h), "");
+        weights[i] = nd_tensor_copy(nd_state_tensor(state, "w"));
+        nd_history_destroy(h);
+        nd_tensor_destroy(pixels);
+        nd_dataset_destroy(d);
+        nd_state_destroy(state);
+        nd_program_destroy(p);
+        nd_module_destroy(m);
+    }
+    ck_assert(nd_tensor_same_bits(weights[0], weights[1]));
+    nd_tensor_destroy(weights[0]);
+    nd_tensor_destroy(weights[1]);
 }
 END_TEST
 
@@ -605,7 +644,8 @@ START_TEST(stops_at_nan)
     nd_tensor_set(nd_dataset_array(d, "x"), 2 * 5, NAN); /* row 5 */
     const nd_train_options options = {.batch = 4, .epochs = 3, .history = path};
     nd_history *h = nd_train(p, "step", state, d, &options);
-    ck_assert_str_eq(nd_history_error(h), "step: the loss is NaN in batch 2/3 of epoch 1/3");
+    ck_assert_str_eq(nd_history_error(h), "step: the loss is NaN in batch 2/3 of epoch 1/3\n"
+                                          "  note: the array \"x\" of the data set has NaN in row 5");
     ck_assert_int_eq(nd_history_status(h), ND_ERR_DATA);
     ck_assert_int_eq(nd_history_epochs(h), 1); /* what happened before is there */
     ck_assert_int_eq(nd_history_next_step(h), 2);
@@ -619,7 +659,8 @@ START_TEST(stops_at_nan)
     nd_history_destroy(h);
     nd_tensor_set(nd_dataset_array(d, "x"), 2 * 5, INFINITY);
     h = nd_train(p, "step", state, d, &options);
-    ck_assert_str_eq(nd_history_error(h), "step: the loss is infinite in batch 2/3 of epoch 1/3");
+    ck_assert_str_eq(nd_history_error(h), "step: the loss is infinite in batch 2/3 of epoch 1/3\n"
+                                          "  note: the array \"x\" of the data set has an infinity in row 5");
     nd_history_destroy(h);
     nd_state_destroy(state);
     nd_dataset_destroy(d);
@@ -736,24 +777,28 @@ static const struct {
     int width;
     const char *text;
 } lines[] = {
-    {{3, 5, 1240, 1875, 2, two_names, (double[]){0.0912, 0.973}, 0.11, false},
+    {{3, 5, 1240, 1875, 2, two_names, (double[]){0.0912, 0.973}, 5720.4, 0.11, false},
      100,
      "epoch 3/5  " FOUR(HEAVY HEAVY HEAVY)
-         HEAVY HEAVY HEAVY HALF FOUR(LIGHT LIGHT) "  1240/1875  loss 0.0912  acc 97.3 %  0.11 s left"},
-    {{3, 5, 1240, 1875, 2, two_names, (double[]){0.0912, 0.973}, 0.11, false}, /* a narrow terminal: no bar */
+         HEAVY HEAVY HEAVY HALF FOUR(LIGHT LIGHT) "  1240/1875  loss 0.0912  acc 97.3 %  5720/s  0.11 s left"},
+    {{3, 5, 1240, 1875, 2, two_names, (double[]){0.0912, 0.973}, 5720.4, 0.11, false}, /* a narrow terminal: no bar */
      60,
-     "epoch 3/5  1240/1875  loss 0.0912  acc 97.3 %  0.11 s left"},
-    {{3, 5, 11, 16, 0, NULL, NULL, 75, false},
+     "epoch 3/5  1240/1875  loss 0.0912  acc 97.3 %  5720/s  0.11 s left"},
+    {{3, 5, 11, 16, 0, NULL, NULL, 0, 75, false},
      45,
      "epoch 3/5  " FOUR(HEAVY) HEAVY HEAVY LIGHT LIGHT LIGHT "  11/16  1 min 15 s left"},
-    {{9, 10, 10, 10, 1, two_names, (double[]){123.456}, 7384, true}, 0, "epoch  9/10  loss 123.46  2 h 03 min"},
-    {{10, 10, 7, 10, 1, two_names, (double[]){-0.00001234}, 12.6, true},
+    {{9, 10, 10, 10, 1, two_names, (double[]){123.456}, 12345, 7384, true},
      0,
-     "epoch 10/10   7/10  loss -1.234e-05  13 s"},
-    {{1, 1, 1, 1, 2, two_names, (double[]){NAN, NAN}, 0, true}, 0, "epoch 1/1  loss nan  acc nan  0.0 ms"},
-    {{1, 1, 1, 1, 2, two_names, (double[]){INFINITY, 1}, -1, true}, 0, "epoch 1/1  loss inf  acc 100.0 %"},
-    {{1, 1, 1, 1, 1, two_names, (double[]){1.5e30}, -1, true}, 0, "epoch 1/1  loss 1.5e+30"},
-    {{1, 1, 1, 1, 1, two_names, (double[]){5e-324}, -1, true}, 0, "epoch 1/1  loss 5e-324"},
+     "epoch  9/10  loss 123.46  12.3k steps/s  2 h 03 min"},
+    {{10, 10, 7, 10, 1, two_names, (double[]){-0.00001234}, 0.05123, 12.6, true},
+     0,
+     "epoch 10/10   7/10  loss -1.234e-05  0.0512 steps/s  13 s"},
+    {{1, 1, 1, 1, 2, two_names, (double[]){NAN, NAN}, INFINITY, 0, true}, 0, "epoch 1/1  loss nan  acc nan  0.0 ms"},
+    {{1, 1, 1, 1, 2, two_names, (double[]){INFINITY, 1}, 0.995, -1, true},
+     0,
+     "epoch 1/1  loss inf  acc 100.0 %  1.00 steps/s"},
+    {{1, 1, 1, 1, 1, two_names, (double[]){1.5e30}, 9.96, -1, true}, 0, "epoch 1/1  loss 1.5e+30  10.0 steps/s"},
+    {{1, 1, 1, 1, 1, two_names, (double[]){5e-324}, 9999.6, -1, true}, 0, "epoch 1/1  loss 5e-324  10.0k steps/s"},
 };
 
 START_TEST(progress_lines)
@@ -967,7 +1012,8 @@ int main(void)
     tcase_add_test(t, as_by_hand);
     tcase_add_test(t, learns);
     tcase_add_test(t, resumes_to_the_same_bits);
-    tcase_add_test(t, resumes_after_being_killed);
+    tcase_add_test(t, trains_for_steps);
+    tcase_add_test(t, bytes_stay_bytes);
     tcase_add_test(t, resumes_nothing_else);
     tcase_add_test(t, ends_early);
     tcase_add_test(t, stops_at_nan);

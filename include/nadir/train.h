@@ -11,8 +11,14 @@
  * dimension "B"; the last batch of an epoch, which may be smaller, runs through the same program specialised to its
  * size. A program without that dimension runs its own size only.
  *
- * Ctrl-C: `stop` is asked after every step, so a program's own signal handler sets a flag that it reads; with
- * `checkpoint` and `resume` the next run goes on from there. */
+ * Ctrl-C: with `signals` the training stops after the step that runs, writes its files and returns; with `checkpoint`
+ * and `resume` the next run goes on from there:
+ *
+ *     int number = nd_history_signal(h);
+ *     ... destroy everything ...
+ *     if (number)
+ *         raise(number);
+ */
 #ifndef NADIR_TRAIN_H
 #define NADIR_TRAIN_H
 
@@ -35,7 +41,8 @@ typedef struct nd_history nd_history;
 typedef struct nd_train_options {
     /* What is run. */
     int64_t batch;         /* rows of a batch; at least 1 */
-    int64_t epochs;        /* at least 1 */
+    int64_t epochs;        /* at least 1, or 0 where `steps` says how long: */
+    int64_t steps;         /* in all; the last epoch may be a part of one, and counts as whole below */
     uint64_t shuffle_seed; /* of the order of rows (nd_batches_create); 0: the order of the data set */
     const char *dimension; /* the named dimension of the batch; NULL: "B" */
     const char *labels;    /* with `classes`: the array to be checked before training; NULL: "y" */
@@ -46,18 +53,31 @@ typedef struct nd_train_options {
     nd_dataset *validation; /* NULL: none */
     const char *validate;   /* the function; NULL: "eval" */
 
-    /* What ends it before its epochs are over. A loss that is NaN or infinite does, with ND_ERR_DATA; the checkpoint is
-     * then not written. */
-    bool any_loss;            /* go on with such a loss */
+    /* What ends it before its epochs are over. A loss that is NaN or infinite does, or a variable of floats that the
+     * function sets and that was finite at first, with ND_ERR_DATA; the checkpoint is then not written. The loss is
+     * looked at after every step; the variables when the loss is bad, after every epoch, and in between as often as a
+     * hundredth of the time allows, when a copy of the state is taken, too. To find the first step that made such a
+     * number, the steps since that copy are run again; then nd_call_explain looks at that step. The message says all of
+     * it:
+     *
+     *     step: the loss is NaN in batch 3/5 of epoch 2/9
+     *       note: before that, the variable "scale" becomes infinite in batch 2/5 of epoch 2/9
+     *       mlp.c:31: div %12 gives inf at [3], f32[8], of which 2 elements are not finite
+     *       note: operand 0, ... */
+    bool any_loss;            /* look at none of this; takes no copies */
     int64_t patience;         /* epochs in a row without a lower loss (of the validation, if there is one); 0: any */
     double seconds;           /* a time limit, looked at after every step; 0: none */
     bool (*stop)(void *self); /* asked after every step whether to stop there; NULL: never */
     void *stop_self;
+    bool signals; /* SIGINT and SIGTERM, unless the process ignores them: caught while it trains, for the whole process
+                   * (ND_ERR_STATE for a second training that wants to). The first one stops it as `stop` does, the
+                   * same one again ends the process. */
     bool (*after_epoch)(void *self, const nd_history *so_far); /* called after every epoch; true stops; NULL: nothing */
     void *after_epoch_self;
 
     /* What is shown and kept. */
-    FILE *progress;         /* a live line on a terminal, a line for each epoch elsewhere; NULL: silence */
+    FILE *progress;         /* a live line on a terminal, a line for each epoch elsewhere: numbers, steps per second,
+                             * time (left); NULL: silence */
     bool every_step;        /* keep the loss of every step in the history */
     bool keep_best;         /* leave in the state what it was after the epoch with the lowest loss */
     const char *history;    /* files written at the end: the history (CSV, or JSON lines if its name ends in .jsonl), */
@@ -72,10 +92,10 @@ typedef struct nd_train_options {
 
 /* Trains: runs `function` on every batch of every epoch. Its output 0 is the loss, a float of one element: the mean
  * over the batch; other outputs with one number are followed as well. Everything is checked before the first step:
- * ND_ERR_ARGUMENT for a batch size or a number of epochs below 1, an input without an array, shapes that do not fit, a
- * checkpoint of other batches; ND_ERR_DATA for labels out of range, a data set without rows, a checkpoint of another
- * model; ND_ERR_IO for files that cannot be written. Always gives a history (NULL: out of memory for that), which the
- * caller destroys; what happened before an error is in it. */
+ * ND_ERR_ARGUMENT for a batch size or a number of epochs (or steps) below 1, an input without an array, shapes that do
+ * not fit, a checkpoint of other batches; ND_ERR_DATA for labels out of range, a data set without rows, a checkpoint of
+ * another model; ND_ERR_IO for files that cannot be written. Always gives a history (NULL: out of memory for that),
+ * which the caller destroys; what happened before an error is in it. */
 ND_API nd_history *nd_train(nd_program *program, const char *function, nd_state *state, nd_dataset *dataset,
                             const nd_train_options *options);
 
@@ -99,6 +119,8 @@ ND_API int64_t nd_history_step_count(const nd_history *history);
 ND_API double nd_history_step_loss(const nd_history *history, int64_t step);
 /* The step to resume from. */
 ND_API int64_t nd_history_next_step(const nd_history *history);
+/* The signal that came while it trained, where the options asked for signals; 0: none. */
+ND_API int nd_history_signal(const nd_history *history);
 /* Seconds spent in the steps themselves, and in the whole loop (gathering and progress included). */
 ND_API double nd_history_step_seconds(const nd_history *history);
 ND_API double nd_history_seconds(const nd_history *history);

@@ -3,10 +3,15 @@
 #define NADIR_RUNTIME_PLATFORM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 /* Seconds from some moment on; never goes back. */
 double nd__platform_seconds(void);
+/* Says of large memory, before it is touched, that it will be read here and there: rows of a data set in a shuffled
+ * order. In small pages each of them waits for the page's place, too. */
+void nd__platform_expect_use(void *memory, size_t bytes);
+
 /* Lets SIGINT (Ctrl-C) and SIGTERM, unless the process ignores them, be noticed instead of ending it; the same one for a
  * second time ends it. False: somebody in this process does so already. */
 bool nd__platform_catch_signals(void);

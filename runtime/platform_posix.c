@@ -1,4 +1,4 @@
-/* The operating system: POSIX, and the size of a terminal, which every system has but POSIX did not. */
+/* The operating system: POSIX, and what many systems have beside it, the size of a terminal and large pages. */
 #define _DEFAULT_SOURCE
 #define _DARWIN_C_SOURCE
 
@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +20,17 @@ double nd__platform_seconds(void)
     if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
         return 0;
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void nd__platform_expect_use(void *memory, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), before = (page - (uintptr_t)memory % page) % page;
+    if (bytes > before)
+        madvise((char *)memory + before, (bytes - before) / page * page, MADV_HUGEPAGE); /* a wish: it may fail */
+#else
+    (void)memory, (void)bytes;
+#endif
 }
 
 /* -- signals ------------------------------------------------------------------------------------------------------ */

@@ -1,6 +1,8 @@
 /* Host tensors: memory, making, looking. */
 #include "runtime/tensor.h"
 
+#include "runtime/platform.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -8,7 +10,11 @@
 
 /* -- memory ------------------------------------------------------------------------------------------------------- */
 
-enum { ALIGN = 64, PAGE = 4096 }; /* a cache line, and the widest vector */
+enum {
+    ALIGN = 64, /* a cache line, and the widest vector */
+    PAGE = 4096,
+    VAST = 8 << 20, /* bytes: memory in which small pages begin to cost */
+};
 
 struct nd__storage {
     atomic_size_t holders; /* views of one memory may be destroyed by different threads */
@@ -25,6 +31,8 @@ nd__storage *nd__storage_create(size_t bytes)
     nd__storage *s = calloc(1, sizeof *s + bytes + ALIGN + (large ? PAGE : 0));
     if (!s)
         return NULL;
+    if (bytes >= VAST)
+        nd__platform_expect_use(s, sizeof *s + bytes + ALIGN + PAGE);
     atomic_init(&s->holders, 1);
     s->data = s->bytes + (ALIGN - (uintptr_t)s->bytes % ALIGN) % ALIGN;
     /* Large blocks all begin at the same place in their pages, and what is walked side by side would share sets of the

@@ -84,7 +84,7 @@ void nd__watch_end(nd__watch *watch)
 
 int nd__watch_copy(nd__watch *watch, int64_t step)
 {
-    const double share = 0.01; /* of the time */
+    const double share = 0.002; /* of the time */
     double begin = nd__platform_seconds();
     int bad = nd__watch_look(watch);
     if (bad >= 0)

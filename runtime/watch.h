@@ -24,8 +24,8 @@ static inline bool nd__watch_is_due(const nd__watch *watch, double now)
 }
 /* The first watched variable that is not finite, or -1. */
 int nd__watch_look(const nd__watch *watch);
-/* The same; where all are finite, copies the state, in which step number `step` is the next. As seldom as to take a
- * hundredth of the time. */
+/* The same; where all are finite, copies the state, in which step number `step` is the next. As seldom as to take two
+ * thousandths of the time. */
 int nd__watch_copy(nd__watch *watch, int64_t step);
 
 /* After step number `last` left the loss or a watched variable not finite: runs again from the copy on to the first

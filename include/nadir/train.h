@@ -55,10 +55,10 @@ typedef struct nd_train_options {
 
     /* What ends it before its epochs are over. A loss that is NaN or infinite does, or a variable of floats that the
      * function sets and that was finite at first, with ND_ERR_DATA; the checkpoint is then not written. The loss is
-     * looked at after every step; the variables when the loss is bad, after every epoch, and in between as often as a
-     * hundredth of the time allows, when a copy of the state is taken, too. To find the first step that made such a
-     * number, the steps since that copy are run again; then nd_call_explain looks at that step. The message says all of
-     * it:
+     * looked at after every step; the variables when the loss is bad, after every epoch, and in between as often as
+     * two thousandths of the time allow, when a copy of the state is taken, too. To find the first step that made such
+     * a number, the steps since that copy are run again; then nd_call_explain looks at that step. The message says all
+     * of it:
      *
      *     step: the loss is NaN in batch 3/5 of epoch 2/9
      *       note: before that, the variable "scale" becomes infinite in batch 2/5 of epoch 2/9

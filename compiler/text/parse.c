@@ -166,15 +166,12 @@ static void parse_module(nd__t_parser *p)
         nd__fail(p->m, ND_ERR_GRAPH, "", "%s", wrong);
 }
 
-nd_module *nd_module_parse(const char *text, const char *file)
+/* `path`: of the file that the text comes from, or NULL. */
+static nd_module *parse(const char *text, const char *file, const char *path)
 {
-    nd__t_parser p = {.m = nd_module_create("unnamed"), .file = file ? file : "text"};
+    nd__t_parser p = {.m = nd_module_create("unnamed"), .file = file, .path = path};
     if (!p.m)
         return NULL;
-    if (!text) {
-        nd__fail(p.m, ND_ERR_ARGUMENT, file, "nd_module_parse: the text is NULL");
-        return p.m;
-    }
     p.place_room = strlen(p.file) + 32;
     p.place = nd__arena_alloc(&p.scratch, p.place_room, 1);
     if (p.place) {
@@ -184,6 +181,8 @@ nd_module *nd_module_parse(const char *text, const char *file)
     } else {
         nd__fail_memory(p.m);
     }
+    nd__safetensors_release(&p.apart);
+    free(p.apart_path);
     nd__arena_release(&p.scratch);
     return p.m;
 }
@@ -194,6 +193,12 @@ static nd_module *unread(nd_status status, const char *place, const char *messag
     nd_module *m = nd_module_create("unnamed");
     nd__fail(m, status, place, "%s", message);
     return m;
+}
+
+nd_module *nd_module_parse(const char *text, const char *file)
+{
+    return text ? parse(text, file ? file : "text", NULL)
+                : unread(ND_ERR_ARGUMENT, file, "nd_module_parse: the text is NULL");
 }
 
 nd_module *nd_module_read(const char *path)
@@ -207,7 +212,7 @@ nd_module *nd_module_read(const char *path)
         m = unread(message.status, "", nd__message_text(&message));
     } else {
         const char *text = (const char *)bytes.data;
-        m = strlen(text) == bytes.count ? nd_module_parse(text, path)
+        m = strlen(text) == bytes.count ? parse(text, path, path)
                                         : unread(ND_ERR_PARSE, path, "expected text, found a byte 0");
         free(bytes.data);
     }

@@ -5,6 +5,7 @@
 #include "compiler/graph/graph.h"
 #include "compiler/text/labels.h"
 #include "compiler/text/lex.h"
+#include "runtime/safetensors.h"
 #include "runtime/text.h"
 
 /* Functions that read something begin at p->token and leave it at what follows; false: the module has the error. */
@@ -16,7 +17,10 @@ typedef struct nd__t_parser {
     nd__arena scratch;
     nd__labels labels;   /* the values so far */
     bool initial_values; /* were given */
-    char *place;         /* what nd__t_place_of gives */
+    const char *path;    /* of the text; NULL: it comes from no file */
+    char *apart_path;    /* of its large constants, and what was read there; NULL: nothing yet */
+    nd__safetensors apart;
+    char *place; /* what nd__t_place_of gives */
     size_t place_room;
 } nd__t_parser;
 

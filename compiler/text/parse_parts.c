@@ -1,4 +1,5 @@
 /* The parts of statements: words, sizes, types, values, elements. */
+#include "compiler/text/apart.h"
 #include "compiler/text/elements.h"
 #include "compiler/text/parse.h"
 
@@ -253,6 +254,57 @@ static bool list(nd__t_parser *p, nd_dtype dtype, const nd_shape *shape, int axi
            nd__t_expected(p, "%lld elements along axis %d and ']'", (long long)shape->dims[axis], axis);
 }
 
+/* The file of the large constants, read once. */
+static bool open_apart(nd__t_parser *p, const nd__t_token *at)
+{
+    nd__message message = {0};
+    if (p->apart_path)
+        return true;
+    if (!p->path)
+        return nd__t_wrong(p, at, "the elements lie in a file beside the text's, but this text comes from no file");
+    p->apart_path = nd__apart_path(p->path);
+    if (!p->apart_path)
+        nd__fail_memory(p->m);
+    else if (nd__safetensors_read(p->apart_path, &p->apart, &message) != ND_OK)
+        nd__fail(p->m, message.status, nd__t_place_of(p, at), "%s", nd__message_text(&message));
+    nd__message_clear(&message);
+    return p->m->status == ND_OK;
+}
+
+/* `file("table", 0x5b1e6ffdd0f6ea05)`, behind the word. */
+static bool parse_apart(nd__t_parser *p, const nd__t_token *at, const nd_shape *shape, nd__data *data)
+{
+    nd__message message = {0};
+    uint64_t sum;
+    if (!nd__t_expect(p, "("))
+        return false;
+    if (p->token.kind != ND__T_STRING)
+        return nd__t_expected(p, "the tensor's name in quotes");
+    const nd__t_token name_at = p->token;
+    const char *name = nd__t_text(p, &name_at);
+    nd__t_next(p);
+    const bool summed = nd__t_accept(p, ",");
+    const nd__t_token sum_at = p->token;
+    if (summed) {
+        if (p->token.kind != ND__T_NUMBER || !nd__bits_parse(p->token.text, p->token.length, &sum))
+            return nd__t_expected(p, "the sum of the elements, 64 bits");
+        nd__t_next(p);
+    }
+    if (!name || !nd__t_expect(p, ")") || !open_apart(p, at))
+        return false;
+    void *items = nd__arena_alloc(&p->scratch, (size_t)data->count, nd_dtype_size(data->dtype));
+    data->items = items;
+    if (!items)
+        nd__fail_memory(p->m);
+    else if (nd__apart_read(&p->apart, p->apart_path, name, data->dtype, shape, items, &message) != ND_OK)
+        nd__fail(p->m, message.status, nd__t_place_of(p, &name_at), "%s", nd__message_text(&message));
+    else if (summed && nd__apart_sum(data) != sum)
+        nd__fail(p->m, ND_ERR_DATA, nd__t_place_of(p, &sum_at), "%s has other elements of \"%s\" than this text says",
+                 p->apart_path, name);
+    nd__message_clear(&message);
+    return p->m->status == ND_OK;
+}
+
 bool nd__t_parse_data(nd__t_parser *p, nd_dtype dtype, const nd_shape *shape, const nd__data **data)
 {
     nd__data *made = nd__arena_alloc(&p->scratch, 1, sizeof *made);
@@ -263,7 +315,9 @@ bool nd__t_parse_data(nd__t_parser *p, nd_dtype dtype, const nd_shape *shape, co
     }
     *made = (nd__data){dtype, 1, one};
     *data = made;
-    if (!nd__t_accept(p, "["))
+    const nd__t_token at = p->token;
+    const bool apart = nd__t_accept(p, "file");
+    if (!apart && !nd__t_accept(p, "["))
         return element(p, dtype, one);
     const int64_t count = nd__size_product(p->m, shape->rank, shape->dims);
     if (shape->rank == 0 || nd__size_is_named(count))
@@ -271,6 +325,8 @@ bool nd__t_parse_data(nd__t_parser *p, nd_dtype dtype, const nd_shape *shape, co
     if (count < 0)
         return nd__t_expected(p, "a shape that is not too large");
     made->count = count;
+    if (apart)
+        return parse_apart(p, &at, shape, made);
     if (count == 0) /* [], however the axes are */
         return nd__t_expect(p, "]");
     nd__text items = {0};

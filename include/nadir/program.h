@@ -124,7 +124,7 @@ ND_API nd_call *nd_bind(nd_program *program, const char *function, nd_state *sta
 ND_API nd_status nd_run(nd_call *call);
 /* The message of the last nd_run that did not return ND_OK, or of the last nd_call_explain that gave NULL. */
 ND_API const char *nd_call_error(const nd_call *call);
-/* Says where numbers that are not finite come from, the first node that made a NaN or
+/* Says where numbers that are not finite come from: the first node that made a NaN or
  * an infinity of operands that are finite, its place, and what it was given. To find it, the function is interpreted,
  * node by node with all values kept, on the inputs and the state as they are now; neither changes. nd_train does this
  * by itself.

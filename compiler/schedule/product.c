@@ -168,13 +168,13 @@ static bool decide(product *p, operand *a, operand *b, nd__steps *steps)
 {
     const nd_shape *shape = &p->node->results[0].shape;
     const int64_t m = shape->dims[p->rank - 2], n = shape->dims[p->rank - 1];
-    const double copied = 0.3, scattered = 2; /* cycles an element */
+    const double copied = 0.3;             /* cycles an element */
+    const bool few = 4 * n <= lanes_of(p); /* columns: their stores, lane by lane, and the code for them are worth it */
     tiling along_n = choose_tile(p, m, n), along_m = choose_tile(p, n, m);
     bool turn_b = b->along != 1 && n > 1, turn_a = a->along != 1 && m > 1;
     double cost_n = along_n.cycles + (turn_b ? copied * (double)n * (double)p->depth : 0);
-    double cost_m = along_m.cycles + (turn_a ? copied * (double)m * (double)p->depth : 0) +
-                    (n > 1 ? scattered * (double)m * (double)n : 0);
-    const bool by_rows = cost_m < cost_n;
+    double cost_m = along_m.cycles + (turn_a ? copied * (double)m * (double)p->depth : 0);
+    const bool by_rows = few && cost_m < cost_n;
     p->lane_axis = by_rows ? p->rank - 2 : p->rank - 1;
     p->row_axis = by_rows ? p->rank - 1 : p->rank - 2;
     p->tile = by_rows ? along_m : along_n;
@@ -286,7 +286,8 @@ static void tile(product *p, nd__kaffine row, nd__kaffine column, int rows, int 
     finish(p, row, column, rows, vectors, last, acc);
 }
 
-static void over_tile_rows(product *p, nd__kaffine column, int vectors, int last)
+/* The tiles of one panel of columns, and of one strip of rows. */
+static void over_panel(product *p, nd__kaffine column, int vectors, int last)
 {
     const int64_t count = p->s.size[p->row_axis], full = count - count % p->tile.rows;
     if (full > 0) {
@@ -298,19 +299,58 @@ static void over_tile_rows(product *p, nd__kaffine column, int vectors, int last
         tile(p, nd__k_at(full), column, (int)(count - full), vectors, last);
 }
 
-static void over_tiles(product *p)
+static void over_strip(product *p, nd__kaffine row, int rows)
 {
     const int lanes = p->e.lanes;
     const int64_t size = p->s.size[p->lane_axis], wide = (int64_t)lanes * p->tile.vectors, full = size - size % wide;
     if (full > 0) {
         int32_t j = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full), wide, 0, NULL, NULL);
-        over_tile_rows(p, nd__k_plus(nd__k_at(0), j, 1), p->tile.vectors, lanes);
+        tile(p, row, nd__k_plus(nd__k_at(0), j, 1), rows, p->tile.vectors, lanes);
         nd__k_end_for(&p->e.b, NULL, NULL);
     }
     if (full < size) {
         int vectors = (int)((size - full + lanes - 1) / lanes);
-        over_tile_rows(p, nd__k_at(full), vectors, (int)(size - full) - (vectors - 1) * lanes);
+        tile(p, row, nd__k_at(full), rows, vectors, (int)(size - full) - (vectors - 1) * lanes);
     }
+}
+
+static void over_panels(product *p)
+{
+    const int lanes = p->e.lanes;
+    const int64_t size = p->s.size[p->lane_axis], wide = (int64_t)lanes * p->tile.vectors, full = size - size % wide;
+    if (full > 0) {
+        int32_t j = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full), wide, 0, NULL, NULL);
+        over_panel(p, nd__k_plus(nd__k_at(0), j, 1), p->tile.vectors, lanes);
+        nd__k_end_for(&p->e.b, NULL, NULL);
+    }
+    if (full < size) {
+        int vectors = (int)((size - full + lanes - 1) / lanes);
+        over_panel(p, nd__k_at(full), vectors, (int)(size - full) - (vectors - 1) * lanes);
+    }
+}
+
+static void over_strips(product *p)
+{
+    const int64_t count = p->s.size[p->row_axis], full = count - count % p->tile.rows;
+    if (full > 0) {
+        int32_t i = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full), p->tile.rows, 0, NULL, NULL);
+        over_strip(p, nd__k_plus(nd__k_at(0), i, 1), p->tile.rows);
+        nd__k_end_for(&p->e.b, NULL, NULL);
+    }
+    if (full < count)
+        over_strip(p, nd__k_at(full), (int)(count - full));
+}
+
+/* Where the vector operand stays in the second-level cache, rows come first: the other operand is read once, and what
+ * is stored goes along its rows (two streams that jump a row's length at every tile cost the kernels of a wide layer 40
+ * %). Else a panel of it stays there while all rows pass. */
+static void over_tiles(product *p)
+{
+    const int64_t bytes = p->depth * p->s.size[p->lane_axis] * (int64_t)nd_dtype_size(p->node->results[0].dtype);
+    if (bytes <= p->s.block->target->l2_bytes / 2)
+        over_strips(p);
+    else
+        over_panels(p);
 }
 
 /* -- long rows: k in the lanes ------------------------------------------------------------------------------------ */

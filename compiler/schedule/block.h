@@ -29,6 +29,7 @@ typedef struct nd__use {
 typedef struct nd__uses {
     nd__use *items;
     int count, room;
+    int again; /* operations of other groups that are done again rather than stored */
 } nd__uses;
 
 typedef struct nd__group {

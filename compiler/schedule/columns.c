@@ -4,7 +4,7 @@
 
 enum {
     CHAIN = 64,
-    SIDE_BY_SIDE = 4, /* registers of columns */
+    SIDE_BY_SIDE = 8, /* registers of columns: what is read of a row at once */
 };
 
 typedef struct columns {

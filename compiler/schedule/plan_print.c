@@ -161,8 +161,11 @@ static void argument_text(const printer *p, const nd__karg *arg, char *text, siz
                  any && arg->offset < 0 ? -arg->offset : arg->offset);
     char unnamed[UNIT_TEXT];
     const char *name = name_text(unnamed, p->plan, arg->buffer), *open = at[0] ? "[" : "", *close = at[0] ? "]" : "";
-    static const char *const places[] = {
-        [ND__IN_STATE] = "state", [ND__IN_INPUT] = "input", [ND__IN_OUTPUT] = "output", [ND__IN_CONST] = "constant"};
+    static const char *const places[] = {[ND__IN_STATE] = "state",
+                                         [ND__IN_INPUT] = "input",
+                                         [ND__IN_OUTPUT] = "output",
+                                         [ND__IN_WORKER] = "worker",
+                                         [ND__IN_CONST] = "constant"};
     if (b->where == ND__IN_ARENA)
         snprintf(text, size, "%s%s%s%s @%" PRId64, name, open, at, close, b->offset);
     else

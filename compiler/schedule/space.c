@@ -146,7 +146,8 @@ static void count_traffic(const nd__space *s, nd__kernel *k, int64_t flops)
     k->flops = flops;
     for (int i = 0; i < s->param_count; i++) {
         const nd__param *p = &s->params[i];
-        int64_t once = p->elems * (int64_t)nd_dtype_size(p->dtype);
+        const int chunks = s->chunks > 1 ? s->chunks : 1; /* a chunk counts its part of all */
+        int64_t once = (p->elems + p->chunk * (chunks - 1)) / chunks * (int64_t)nd_dtype_size(p->dtype);
         k->bytes += p->access == ND__K_SCRATCH ? 0 : p->access == ND__K_INOUT ? 2 * once : once;
     }
 }

@@ -192,7 +192,8 @@ nd_program *nd_compile(nd_module *module, const nd_compile_options *options)
     c->bound = nd__arena_alloc(&c->arena, (size_t)module->dim_count, sizeof *c->bound);
     if (nd_module_status(c->source) != ND_OK || !c->bound || !keep_options(c, options) || !nd__own_places(c->source))
         return failed(c, ND_ERR_MEMORY, NULL);
-    if (nd__bind_dimensions(c->source, c->options.bind, c->bound, &message) != ND_OK) {
+    if (nd__check_copy(c->source, &message) != ND_OK ||
+        nd__bind_dimensions(c->source, c->options.bind, c->bound, &message) != ND_OK) {
         nd_program *program = failed(c, message.status, nd__message_text(&message));
         nd__message_clear(&message);
         return program;

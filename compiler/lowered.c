@@ -161,6 +161,17 @@ nd_status nd__lower(nd__lowered *l, nd_module *m, const nd_compile_options *opti
     return status;
 }
 
+nd_status nd__check_copy(nd_module *m, nd__message *message)
+{
+    const char *wrong = nd__verify(m);
+    if (!wrong)
+        return ND_OK;
+    if (wrong == nd_status_text(ND_ERR_MEMORY))
+        return nd__no_memory(message);
+    nd_status status = nd_module_status(m);
+    return nd__message_set(message, status == ND_OK ? ND_ERR_GRAPH : status, "%s", wrong);
+}
+
 nd_status nd__lower_module(nd__lowered *l, nd_module *module, const nd_compile_options *options, nd__message *message)
 {
     nd_compile_times times = {0};
@@ -175,9 +186,11 @@ nd_status nd__lower_module(nd__lowered *l, nd_module *module, const nd_compile_o
     free(bound);
     if (status != ND_OK)
         return status;
-    if (nd_module_status(m) != ND_OK)
-        return nd__take_error(m, message);
-    return nd__lower(l, m, options, NULL, &times, message);
+    status = nd__check_copy(m, message);
+    if (status == ND_OK)
+        return nd__lower(l, m, options, NULL, &times, message);
+    nd_module_destroy(m);
+    return status;
 }
 
 nd_status nd__lowered_show(const nd__lowered *l, const nd_compile_options *options, nd__message *message)

@@ -23,6 +23,8 @@ int nd__find_dim(const nd_module *m, const char *name, size_t n);
 /* The number of each dimension: what `text` ("B=17,T=64"; may be NULL) binds, else the dimension's own. */
 nd_status nd__bind_dimensions(const nd_module *m, const char *text, int64_t *bound, nd__message *message);
 
+/* What is wrong with the copy of a caller's module, such as an input that a function does not list. */
+nd_status nd__check_copy(nd_module *m, nd__message *message);
 /* Passes and schedules of a bound module, which it takes, but for the function named `without` (may be NULL). On
  * failure there is nothing to release. */
 nd_status nd__lower(nd__lowered *l, nd_module *m, const nd_compile_options *options, const char *without,

@@ -2,6 +2,7 @@
  * ahead of time and linked by the C compiler, a program gives the same bits. */
 #include "compiler/graph/graph.h"
 #include "compiler/llvm/llvm.h"
+#include "failing_alloc.h"
 #include "nadir/compile.h"
 #include "nadir/nn.h"
 #include "random_graph.h"
@@ -56,7 +57,9 @@ static int run(const nd_module *m, nd_program *p, int function, uint64_t seed, n
     fill_state(m, state, seed);
     for (int i = 0; i < inputs; i++) {
         in[i] = make_port(nd_program_input(p, function, i));
-        random_fill(f->inputs[i], nd_tensor_data(in[i]), true, &seed);
+        nd_value bound = *f->inputs[i]; /* whose shape may be of named dimensions */
+        bound.shape = nd_tensor_shape(in[i]);
+        random_fill(&bound, nd_tensor_data(in[i]), true, &seed);
     }
     for (int i = 0; i < outputs; i++)
         results[n++] = out[i] = make_port(nd_program_output(p, function, i));
@@ -244,6 +247,112 @@ START_TEST(whole_training_runs)
     }
     nd_state_destroy(reference);
     nd_program_destroy(p);
+    nd_module_destroy(m);
+}
+END_TEST
+
+/* -- named dimensions, mistakes, memory running out ------------------------------------------------------------------
+ */
+
+/* What depends on the batch in every kind of kernel. */
+static nd_module *batch_module(void)
+{
+    nd_module *m = nd_module_create("batch");
+    int64_t batch = nd_dim(m, "B", 3);
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(batch, 5)), *y = nd_input(m, "index", ND_I32, ND_SHAPE(batch));
+    nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(5, 4), nd_glorot_uniform()), *swept[2];
+    nd_value *c = nd_variable(m, "c", ND_F32, ND_SHAPE(4), nd_zeros()), *weights[] = {w, c};
+    nd_value *p = nd_input(m, "p", ND_F32, ND_SHAPE(batch, 4)), *q = nd_input(m, "q", ND_F32, ND_SHAPE(batch, 4));
+    nd_value *h = nd_add(nd_matmul(x, w), c), *loss = nd_cross_entropy(h, y);
+    nd_function *turn = nd_function(m, "turn", ND_VALUES(p), ND_VALUES(nd_tanh(nd_add(p, c)), nd_mul(p, h)));
+    nd_scan(turn, 3, ND_VALUES(h), ND_VALUES(), true, swept);
+    nd_function *f = nd_function(m, "step", ND_VALUES(x, y, q),
+                                 ND_VALUES(loss, nd_argmax(h, 1), nd_gather(w, y), nd_scatter_add(h, y, 6), swept[0],
+                                           swept[1], nd_concat(ND_VALUES(q, h), 0), nd_matmul_t(h, true, q, false),
+                                           nd_at(nd_exp(h), "::-1"), nd_reduce_max(h, ND_AXES(0), false),
+                                           nd_mean(q, ND_ALL_AXES, false), nd_size(m, ND_I64, batch)));
+    nd_sgd(f, loss, 2, weights, nd_const(m, 0.1));
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
+    return m;
+}
+
+START_TEST(batches_of_every_size)
+{
+    static const int64_t sizes[] = {0, 1, 2, 7, 65};
+    char what[64], bind[32];
+    nd_module *m = batch_module();
+    nd_program *p = compiled(m, NULL);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        snprintf(bind, sizeof bind, "B=%d", (int)sizes[i]);
+        nd_program *expected = compiled(m, &(nd_compile_options){.interpret = true, .bind = bind});
+        nd_program *found = nd_program_specialize(p, "B", sizes[i]);
+        ck_assert_msg(found, "%s: %s", bind, nd_program_error(p));
+        snprintf(what, sizeof what, "specialised to %s", bind);
+        compare(what, m, expected, found, 5);
+        nd_program_destroy(expected);
+    }
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+}
+END_TEST
+
+START_TEST(an_input_that_is_not_listed)
+{
+    char message[512] = "";
+    nd_module *m = nd_module_create("wrong");
+    nd_value *x = nd_input_at("net.c:1", m, "x", ND_F32, ND_SCALAR);
+    nd_function_at("net.c:2", m, "f", ND_VALUES(), ND_VALUES(nd_exp(x)));
+    for (int interpret = 0; interpret < 2; interpret++) {
+        nd_program *p = nd_compile(m, &(nd_compile_options){.interpret = interpret});
+        ck_assert_int_eq(nd_program_status(p), ND_ERR_GRAPH);
+        ck_assert_str_eq(nd_program_error(p), "net.c:2: function \"f\" needs the input \"x\", which is not among its "
+                                              "inputs\n  note: \"x\" was made at net.c:1");
+        nd_program_destroy(p);
+    }
+    ck_assert_int_eq(nd_compile_files(m, NULL, temp_path("wrong"), NULL, message, sizeof message), ND_ERR_GRAPH);
+    ck_assert_msg(strstr(message, "needs the input"), "%s", message);
+    ck_assert_int_eq(nd_module_status(m), ND_OK); /* what is missing may still come */
+    nd_module_destroy(m);
+}
+END_TEST
+
+static nd_status compile_once(nd_module *m, int way, FILE *out)
+{
+    if (way == 0)
+        return nd_plan_print(m, NULL, NULL, true, out, NULL, 0);
+    if (way == 1)
+        return nd_compile_files(m, NULL, temp_path("starved"), NULL, NULL, 0);
+    nd_program *p = nd_compile(m, NULL);
+    nd_status status = nd_program_status(p);
+    if (status == ND_OK && !nd_program_specialize(p, "B", 1))
+        status = strstr(nd_program_error(p), "out of memory") ? ND_ERR_MEMORY : ND_ERR_INTERNAL;
+    nd_program_destroy(p);
+    return status;
+}
+
+/* LLVM's own allocations are not among those that fail: it would end the process. */
+START_TEST(memory_runs_out)
+{
+    nd_module *m = batch_module();
+    FILE *out = fopen(temp_path("plan"), "w");
+    ck_assert_ptr_nonnull(out);
+    ck_assert_int_eq(compile_once(m, 0, out), ND_OK); /* makes "init" */
+    for (int way = 0; way < 3; way++) {
+        nd_status status = ND_OK;
+        bool failed = true;
+        for (int n = 0; failed; n++) {
+            failing_alloc_begin(n);
+            status = compile_once(m, way, out);
+            const long held = failing_alloc_held();
+            failed = failing_alloc_end();
+            ck_assert_msg(status == ND_OK || (failed && status == ND_ERR_MEMORY), "way %d, allocation %d: status %d",
+                          way, n, (int)status);
+            ck_assert_msg(held == 0 || status == ND_OK, "way %d, allocation %d: %ld held", way, n, held);
+        }
+        ck_assert_int_eq(status, ND_OK);
+    }
+    ck_assert_int_eq(nd_module_status(m), ND_OK);
+    fclose(out);
     nd_module_destroy(m);
 }
 END_TEST
@@ -467,6 +576,9 @@ int main(void)
     tcase_add_test(all, random_graphs);
     tcase_add_test(all, convolutions);
     tcase_add_test(all, whole_training_runs);
+    tcase_add_test(all, batches_of_every_size);
+    tcase_add_test(all, an_input_that_is_not_listed);
+    tcase_add_test(all, memory_runs_out);
     tcase_add_test(all, ahead_of_time);
     tcase_add_test(all, threads_change_no_bit);
     tcase_add_test(all, threads_that_cannot_be);

@@ -78,19 +78,21 @@ static const char *wrong_function(nd_module *m, const nd_function *f, bool *need
 static const char *wrong_initial_values(nd_module *m, bool *need)
 {
     nd_function init = {.module = m, .name = "init", .place = "", .number = -1, .body = true, .input_count = m->seed_input != NULL, .inputs = &m->seed_input};
-    init.outputs = nd__arena_alloc(&m->arena, (size_t)m->variable_count, sizeof *init.outputs);
-    if (!init.outputs) {
-        nd__fail_memory(m);
+    init.outputs = calloc((size_t)m->variable_count + 1, sizeof *init.outputs);
+    if (!init.outputs)
         return nd_status_text(ND_ERR_MEMORY);
-    }
-    for (int i = 0; i < m->variable_count; i++) {
+    const char *wrong = NULL;
+    for (int i = 0; i < m->variable_count && !wrong; i++) {
         const nd__variable *v = m->variables[i];
         if (v->initial && (v->initial->dtype != v->dtype || !nd__shape_equal(&v->initial->shape, &v->shape)))
-            return nd__arena_format(&m->arena, "the initial value of \"%s\" is not of its type", v->name);
+            wrong = nd__arena_format(&m->arena, "the initial value of \"%s\" is not of its type", v->name);
         if (v->initial)
             init.outputs[init.output_count++] = v->initial;
     }
-    return wrong_function(m, &init, need);
+    if (!wrong)
+        wrong = wrong_function(m, &init, need);
+    free(init.outputs);
+    return wrong;
 }
 
 const char *nd__verify(nd_module *m)
@@ -103,10 +105,8 @@ const char *nd__verify(nd_module *m)
     for (int i = 0; i < m->node_count && !wrong; i++)
         wrong = m->nodes[i]->number == i ? wrong_node(m, m->nodes[i]) : "a node has another node's number";
     bool *need = malloc(((size_t)m->node_count * 2 + 1) * sizeof *need);
-    if (!need) {
-        nd__fail_memory(m);
+    if (!need)
         return nd_status_text(ND_ERR_MEMORY);
-    }
     bool *live = need + m->node_count;
     nd__mark_live(m, live);
     for (int i = 0; i < m->function_count && !wrong; i++) {

@@ -200,7 +200,8 @@ nd__kval nd__k_func(nd__kbuilder *b, nd__kfunc func, nd__kval x, nd__kval y);
 const char *nd__k_op_name(nd__kop op);
 /* The text above (print.c). */
 void nd__k_print(const nd__kernel *k, FILE *out);
-/* Types, structure, operands defined before use and in scope, yields, affine terms in scope (verify.c). NULL, or the message in `message`. */
+/* Types, structure, operands defined before use and in scope, yields, affine terms in scope (verify.c). NULL, or the message in `message`;
+ * nd_status_text(ND_ERR_MEMORY) itself: memory ran out. */
 const char *nd__k_verify(const nd__kernel *k, char *message, size_t size);
 /* A hash and an equality of everything but names: two equal kernels can share one function. */
 uint64_t nd__k_hash(const nd__kernel *k);

@@ -180,9 +180,10 @@ const char *nd__k_verify(const nd__kernel *k, char *message, size_t size)
         v.iv_visible = v.iv_seen + ivs;
         valid = buffers_valid(&v) && block_valid(&v, &k->body, NULL);
     } else {
-        snprintf(message, size, "kernel %s: memory ran out", k->name);
+        snprintf(message, size, "%s", nd_status_text(ND_ERR_MEMORY));
     }
+    const bool memory = v.seen && v.stack;
     free(v.seen);
     free(v.stack);
-    return valid ? NULL : message;
+    return valid ? NULL : memory ? message : nd_status_text(ND_ERR_MEMORY);
 }

@@ -155,10 +155,12 @@ static void count_traffic(const nd__space *s, nd__kernel *k, int64_t flops)
 static bool verify(nd__space *s, const nd__kernel *k)
 {
     char message[256];
-    if (!nd__k_verify(k, message, sizeof message))
-        return true;
-    nd__fail(s->block->m, ND_ERR_INTERNAL, "", "schedule: kernel %s: %s", k->name, message);
-    return false;
+    const char *wrong = nd__k_verify(k, message, sizeof message);
+    if (wrong == nd_status_text(ND_ERR_MEMORY))
+        nd__fail_memory(s->block->m);
+    else if (wrong)
+        nd__fail(s->block->m, ND_ERR_INTERNAL, "", "schedule: %s", wrong);
+    return !wrong;
 }
 
 /* Whether the parameter is only read at the point at which the output is written. */

@@ -162,7 +162,9 @@ static void parse_module(nd__t_parser *p)
     if (!good)
         return;
     const char *wrong = nd__verify(p->m);
-    if (wrong)
+    if (wrong == nd_status_text(ND_ERR_MEMORY))
+        nd__fail_memory(p->m);
+    else if (wrong)
         nd__fail(p->m, ND_ERR_GRAPH, "", "%s", wrong);
 }
 

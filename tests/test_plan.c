@@ -470,6 +470,24 @@ START_TEST(survives_every_failing_allocation)
 }
 END_TEST
 
+/* Loops longer than anybody waits for. */
+START_TEST(counts_do_not_overflow)
+{
+    nd__plan *plan = nd__plan_create("long");
+    int64_t flops = 0, bytes = 0;
+    int x = hand_buffer(plan, ND__IN_OUTPUT, ND_F32, 4, "x");
+    nd__step *outer = hand_loop(plan, &plan->steps, "outer", INT64_C(1) << 40);
+    nd__step *inner = hand_loop(plan, &outer->body, "inner", INT64_C(1) << 40);
+    HAND_KERNEL(plan, &inner->body, "fill", {ND__K_OUT, x});
+    plan->kernels[0]->flops = 3;
+    plan->kernels[0]->bytes = 0;
+    nd__plan_count(plan, outer, 1, &flops, &bytes);
+    ck_assert_int_eq(flops, INT64_MAX);
+    ck_assert_int_eq(bytes, 0);
+    nd__plan_destroy(plan);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("plan");
@@ -488,6 +506,7 @@ int main(void)
     tcase_add_test(t, random_plans_are_right);
     tcase_add_test(t, the_same_plan_twice);
     tcase_add_test(t, survives_every_failing_allocation);
+    tcase_add_test(t, counts_do_not_overflow);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

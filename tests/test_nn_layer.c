@@ -651,6 +651,35 @@ START_TEST(flops_of_a_loop)
 }
 END_TEST
 
+static void build_kernel(nd_layer *l, nd_shape input)
+{
+    nd_layer_weight(l, "kernel", ND_SHAPE(5, 3, input.dims[3], 16), nd_glorot_uniform());
+}
+
+static nd_value *call_there_and_back(nd_layer *l, nd_value *x, const nd_call_options *options)
+{
+    (void)options;
+    nd_value *kernel = nd_layer_find(l, "kernel"), *y = nd_conv2d(x, kernel, NULL);
+    return nd_conv2d_transpose(y, kernel, NULL);
+}
+
+START_TEST(flops_of_convolutions)
+{
+    static const nd_layer_kind kind = {"windows", sizeof(nd_layer), .inner = 3, .build = build_kernel,
+                                       .call = call_there_and_back};
+    nd_layer *l = nd_layer_create(&kind);
+    nd_layer_call(l, nd_input(m, "x", ND_F32, ND_SHAPE(nd_dim(m, "B", 2), 14, 12, 6)), NULL);
+    char text[4000] = "";
+    FILE *out = tmpfile();
+    ck_assert_int_eq(nd_layer_summary(l, out), ND_OK);
+    rewind(out);
+    ck_assert_uint_gt(fread(text, 1, sizeof text - 1, out), 0);
+    fclose(out);
+    ck_assert_msg(strstr(text, "1,152,000"), "%s", text); /* twice 2 * (2 * 10 * 10 * 16) * (5 * 3 * 6) */
+    nd_layer_destroy(l);
+}
+END_TEST
+
 /* -- native code -------------------------------------------------------------------------------------------------- */
 
 /* Whole training steps of small models. */
@@ -821,6 +850,7 @@ int main(void)
     tcase_add_loop_test(c, orthogonal_matrices, 0, 4);
     tcase_add_loop_test(c, distributions, 0, 5);
     tcase_add_test(c, summary);
+    tcase_add_test(c, flops_of_convolutions);
     tcase_add_test(c, flops_of_a_loop);
     tcase_add_loop_test(c, native_bits, 0, 3);
     tcase_add_loop_test(c, errors, 0, 12);

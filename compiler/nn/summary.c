@@ -34,6 +34,13 @@ static bool add_node(const nd__node *n, double *flops)
         *flops += 2 * elements(n->module, &n->results[0].shape) * (double)nd_dim_value(n->module, inner);
         return true;
     }
+    case ND__OP_conv2d:      /* each element of the result is made of a kernel's window, */
+    case ND__OP_conv2d_dx: { /* each element of the image given goes to one; padding counts, too */
+        const nd_shape *kernel = &n->inputs[1]->shape;
+        const nd_shape *image = n->op == ND__OP_conv2d ? &n->results[0].shape : &n->inputs[0]->shape;
+        *flops += 2 * elements(n->module, image) * (double)(kernel->dims[0] * kernel->dims[1] * kernel->dims[2]);
+        return true;
+    }
     case ND__OP_scan:
         return add_body(nd__get(n, ND__A_body)->function, (double)nd_dim_value(n->module, nd__get_int(n, ND__A_length)),
                         flops);

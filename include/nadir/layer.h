@@ -158,7 +158,7 @@ ND_API nd_value *nd_layer_find(nd_layer *layer, const char *path);
 /* The elements of all weights, or of the trained ones. */
 ND_API int64_t nd_layer_parameters(nd_layer *layer, bool trained);
 /* Prints a table: each layer with its kind, output shape, parameters, and the flops of its last call (2 for each
- * multiply-add of a product; nothing else counts), then the sums. ND_ERR_STATE before the first call; ND_ERR_MEMORY,
+ * multiply-add of a product or convolution; nothing else counts), then the sums. ND_ERR_STATE before the first call; ND_ERR_MEMORY,
  * ND_ERR_IO. */
 ND_API nd_status nd_layer_summary(nd_layer *layer, FILE *out);
 

@@ -47,8 +47,12 @@ static nd_status plot(const nd_tensor *points, const nd_tensor *labels, char *me
                 series[digit].count++;
             }
     }
-    const nd_plot picture = {
-        .title = "Digits on the latent plane", .series = series, .series_count = CLASSES, .height = 560};
+    const nd_plot picture = {.title = "Digits on the latent plane",
+                             .x_title = "first number",
+                             .y_title = "second number",
+                             .series = series,
+                             .series_count = CLASSES,
+                             .height = 560};
     const nd_status status = nd_plot_svg("autoencoder.svg", &picture, message, size);
     free(xy);
     return status;

@@ -211,6 +211,115 @@ START_TEST(settings_before_the_first_call)
 }
 END_TEST
 
+/* -- windows ------------------------------------------------------------------------------------------------------ */
+
+/* What a window over two axes does; a sequence is an image of height 1. */
+typedef struct window {
+    int size[2], kernel[2], stride[2], low[2], places[2], dilation[2];
+} window;
+
+/* The elements (in a channel that the caller adds) of the window at `place` that are inside, into `at`, their places in
+ * the kernel into `tap`; how many. */
+static int elements_of(const window *w, int place, int channels, int *at, int *tap)
+{
+    int n = 0;
+    const int oy = place / w->places[1], ox = place % w->places[1];
+    for (int ky = 0; ky < w->kernel[0]; ky++)
+        for (int kx = 0; kx < w->kernel[1]; kx++) {
+            const int y = oy * w->stride[0] + ky * w->dilation[0] - w->low[0];
+            const int x = ox * w->stride[1] + kx * w->dilation[1] - w->low[1];
+            if (y < 0 || y >= w->size[0] || x < 0 || x >= w->size[1])
+                continue;
+            at[n] = (y * w->size[1] + x) * channels;
+            tap[n++] = ky * w->kernel[1] + kx;
+        }
+    return n;
+}
+
+/* An image with a stride and padding on two sides; groups with a dilation; a sequence. */
+START_TEST(convolutions)
+{
+    enum { B = 2, IN = 4, OUT = 6, ROOM = 300 };
+    const window windows[] = {
+        {.size = {5, 6}, .kernel = {3, 2}, .stride = {2, 1}, .low = {1, 0}, .places = {3, 6}, .dilation = {1, 1}},
+        {.size = {5, 6}, .kernel = {2, 3}, .stride = {1, 1}, .low = {0, 1}, .places = {3, 4}, .dilation = {2, 2}},
+        {.size = {1, 7}, .kernel = {1, 3}, .stride = {1, 2}, .low = {0, 1}, .places = {1, 4}, .dilation = {1, 1}}};
+    const nd_conv_options options[] = {{.stride = {2, 1}, .low = {1, 0}, .high = {1, 1}},
+                                       {.low = {0, 1}, .high = {0, 1}, .dilation = {2, 2}, .groups = 2},
+                                       {.stride = {2}, .same = true}};
+    const window *w = &windows[_i];
+    const bool flat = _i == 2, biased = _i != 1;
+    nd_value *x = nd_input(m, "x", ND_F64, flat ? ND_SHAPE(B, 7, IN) : ND_SHAPE(B, 5, 6, IN));
+    nd_layer *l = flat     ? nd_conv1d_layer(OUT, 3, ND_TANH, &options[_i])
+                  : biased ? nd_conv2d_layer(OUT, 3, 2, ND_TANH, &options[_i])
+                           : nd_conv2d_layer_without_bias(OUT, 2, 3, ND_TANH, &options[_i]);
+    nd_layer_set_init(l, "bias", nd_random_normal(0, 1));
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_layer_call(l, x, NULL)));
+    session s = start();
+    expect_names(nd_layer_weights(l), biased ? 2 : 1,
+                 flat ? (const char *[]){"conv1d/weight", "conv1d/bias"}
+                      : (const char *[]){"conv2d/weight", "conv2d/bias"});
+    const int pixels = w->size[0] * w->size[1], count = w->places[0] * w->places[1], groups = biased ? 1 : 2;
+    const double *weight = variable(&s, flat ? "conv1d/weight" : "conv2d/weight");
+    const double *bias = biased ? variable(&s, flat ? "conv1d/bias" : "conv2d/bias") : NULL;
+    double in[ROOM], y[ROOM], want[ROOM];
+    ck_assert_int_le(B * pixels * IN, ROOM);
+    ck_assert_int_le(B * count * OUT, ROOM);
+    grad_fill(in, B * pixels * IN, -1, 1, 1);
+    run(&s, "f", in, y);
+    for (int i = 0; i < B * count * OUT; i++) {
+        const int d = i % OUT, image = i / OUT / count, inside = IN / groups, group = d / (OUT / groups);
+        int at[6], tap[6], n = elements_of(w, i / OUT % count, IN, at, tap);
+        double sum = biased ? bias[d] : 0;
+        for (int k = 0; k < n; k++)
+            for (int c = 0; c < inside; c++)
+                sum += in[image * pixels * IN + at[k] + group * inside + c] * weight[(tap[k] * inside + c) * OUT + d];
+        want[i] = tanh(sum);
+    }
+    close_to(l->kind->name, B * count * OUT, y, want, 1e-14);
+    stop(&s);
+    nd_layer_destroy(l);
+}
+END_TEST
+
+START_TEST(pools)
+{
+    enum { B = 2, C = 3, ROOM = 200 };
+    const window windows[] = {
+        {.size = {5, 6}, .kernel = {3, 2}, .stride = {1, 2}, .low = {1, 0}, .places = {5, 3}, .dilation = {1, 1}},
+        {.size = {1, 7}, .kernel = {1, 2}, .stride = {1, 2}, .places = {1, 3}, .dilation = {1, 1}}};
+    const bool flat = _i >= 2, mean = _i % 2;
+    const window *w = &windows[flat];
+    const nd_pool_options image = {.window = {3, 2}, .stride = {1}, .low = {1}, .high = {1}},
+                          sequence = {.window = {2}};
+    nd_layer *l = _i == 0   ? nd_max_pool2d_layer(&image)
+                  : _i == 1 ? nd_avg_pool2d_layer(&image)
+                  : _i == 2 ? nd_max_pool1d_layer(&sequence)
+                            : nd_avg_pool1d_layer(&sequence);
+    nd_value *x = nd_input(m, "x", ND_F64, flat ? ND_SHAPE(B, 7, C) : ND_SHAPE(B, 5, 6, C));
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_layer_call(l, x, NULL)));
+    session s = start();
+    const int pixels = w->size[0] * w->size[1], count = w->places[0] * w->places[1];
+    double in[ROOM], y[ROOM], want[ROOM];
+    ck_assert_int_le(B * pixels * C, ROOM);
+    grad_fill(in, B * pixels * C, -1, 1, 1);
+    run(&s, "f", in, y);
+    for (int i = 0; i < B * count * C; i++) {
+        int at[6], tap[6], n = elements_of(w, i / C % count, C, at, tap);
+        double sum = 0, most = -INFINITY;
+        for (int k = 0; k < n; k++) {
+            const double e = in[i / C / count * pixels * C + at[k] + i % C];
+            sum += e;
+            most = fmax(most, e);
+        }
+        want[i] = mean ? sum / n : most;
+    }
+    close_to(l->kind->name, B * count * C, y, want, 1e-15);
+    stop(&s);
+    nd_layer_destroy(l);
+}
+END_TEST
+
 /* -- layers of one's own ------------------------------------------------------------------------------------------ */
 
 typedef struct scale {
@@ -495,13 +604,19 @@ START_TEST(gradients)
 {
     enum { ROOM = 60 };
     const nd_call_options training = {.training = true};
-    nd_shape shape = _i >= 4 ? ND_SHAPE(2, 3, 4) : ND_SHAPE(3, 4);
+    const nd_conv_options strided = {.stride = {2, 1}, .same = true};
+    const nd_pool_options pairs = {.window = {2}};
+    nd_shape shape = _i == 6 ? ND_SHAPE(2, 3, 2, 2) : _i >= 4 ? ND_SHAPE(2, 3, 4) : ND_SHAPE(3, 4);
     nd_layer *l = _i == 0   ? nd_dense(2, ND_SOFTPLUS)
                   : _i == 1 ? nd_layer_norm()
                   : _i == 2 ? nd_batch_norm()
                   : _i == 3 ? nd_residual(nd_dense(4, ND_SILU))
                   : _i == 4 ? nd_gru(2, true)
-                            : nd_attention(2, true);
+                  : _i == 5 ? nd_attention(2, true)
+                  : _i == 6 ? nd_conv2d_layer(3, 2, 2, ND_TANH, &strided)
+                  : _i == 7 ? nd_conv1d_layer(2, 2, ND_SIGMOID, NULL)
+                  : _i == 8 ? nd_max_pool1d_layer(&pairs)
+                            : nd_avg_pool1d_layer(&pairs);
     /* All that is differentiated by first: grad_check gives memory to variable i of target i. */
     nd_value *x = nd_variable(m, "x", ND_F64, shape, nd_zeros()), *targets[6] = {x};
     nd_value *y = nd_layer_call(l, x, _i == 2 ? NULL : &training);
@@ -516,7 +631,7 @@ START_TEST(gradients)
         ck_assert_int_le(grad_count(weights.items[i]), ROOM);
         grad_fill(points[i + 1], grad_count(weights.items[i]), -1, 1, (unsigned)i);
     }
-    grad_check(l->kind->name, m, (int)weights.count + 1, targets, y, at, _i >= 4);
+    grad_check(l->kind->name, m, (int)weights.count + 1, targets, y, at, _i == 4 || _i == 5);
     nd_layer_destroy(l);
 }
 END_TEST
@@ -600,6 +715,18 @@ END_TEST
 
 /* -- the summary -------------------------------------------------------------------------------------------------- */
 
+static void expect_summary(nd_layer *l, const char *want)
+{
+    char have[4000] = "";
+    FILE *out = tmpfile();
+    ck_assert_ptr_nonnull(out);
+    ck_assert_int_eq(nd_layer_summary(l, out), ND_OK);
+    rewind(out);
+    ck_assert_uint_gt(fread(have, 1, sizeof have - 1, out), 0);
+    fclose(out);
+    ck_assert_str_eq(have, want);
+}
+
 START_TEST(summary)
 {
     static const char want[] = "Model \"net\"\n"
@@ -617,17 +744,36 @@ START_TEST(summary)
     nd_layer *hidden = nd_layer_named(nd_dense(128, ND_RELU), "hidden");
     nd_layer *model =
         nd_sequential("net", nd_flatten(), hidden, nd_sequential("top", nd_dropout(0.1), nd_dense(10, ND_LINEAR)));
-    FILE *out = tmpfile();
-    ck_assert_ptr_nonnull(out);
-    ck_assert_int_eq(nd_layer_summary(model, out), ND_ERR_STATE);
+    ck_assert_int_eq(nd_layer_summary(model, stdout), ND_ERR_STATE);
     nd_layer_call(model, nd_input(m, "x", ND_F32, ND_SHAPE(nd_dim(m, "B", 32), 28, 28)), NULL);
     nd_layer_freeze(hidden, true);
-    ck_assert_int_eq(nd_layer_summary(model, out), ND_OK);
-    char have[4000] = "";
-    rewind(out);
-    ck_assert_uint_gt(fread(have, 1, sizeof have - 1, out), 0);
-    fclose(out);
-    ck_assert_str_eq(have, want);
+    expect_summary(model, want);
+    nd_layer_destroy(model);
+}
+END_TEST
+
+/* Padding counts as if it were there. */
+START_TEST(summary_of_convolutions)
+{
+    static const char want[] = "Model \"lenet\"\n"
+                               "───────────────────────────────────────────────────────────────────────────\n"
+                               "Layer (kind)             Output                  Parameters           Flops\n"
+                               "───────────────────────────────────────────────────────────────────────────\n"
+                               "conv2d (conv2d)          f32[B=32,28,28,6]              156       7,526,400\n"
+                               "max_pool2d (max_pool2d)  f32[B=32,14,14,6]                0               0\n"
+                               "conv2d_1 (conv2d)        f32[B=32,10,10,16]           2,400      15,360,000\n"
+                               "avg_pool2d (avg_pool2d)  f32[B=32,5,5,16]                 0         102,400\n"
+                               "flatten (flatten)        f32[B=32,400]                    0               0\n"
+                               "───────────────────────────────────────────────────────────────────────────\n"
+                               "Total                                                 2,556      22,988,800\n"
+                               "Trained                                               2,556\n"
+                               "Frozen                                                    0\n";
+    const nd_pool_options halves = {.window = {2, 2}};
+    nd_layer *model = nd_sequential("lenet", nd_conv2d_layer(6, 5, 5, ND_RELU, &(nd_conv_options){.same = true}),
+                                    nd_max_pool2d_layer(&halves), nd_conv2d_layer_without_bias(16, 5, 5, ND_RELU, NULL),
+                                    nd_avg_pool2d_layer(&halves), nd_flatten());
+    nd_layer_call(model, nd_input(m, "x", ND_F32, ND_SHAPE(nd_dim(m, "B", 32), 28, 28, 1)), NULL);
+    expect_summary(model, want);
     nd_layer_destroy(model);
 }
 END_TEST
@@ -687,8 +833,9 @@ START_TEST(native_bits)
 {
     nd_layer *model = NULL;
     int64_t rows = nd_dim(m, "B", 3), length = nd_dim(m, "T", 5);
-    nd_value *in = nd_input(m, "x", _i == 2 ? ND_I32 : ND_F32, _i ? ND_SHAPE(rows, length) : ND_SHAPE(rows, 9)),
-             *x = in;
+    const nd_shape shapes[] = {ND_SHAPE(rows, 9), ND_SHAPE(rows, length), ND_SHAPE(rows, length),
+                               ND_SHAPE(rows, 10, 12, 2), ND_SHAPE(rows, 21, 3)};
+    nd_value *in = nd_input(m, "x", _i == 2 ? ND_I32 : ND_F32, shapes[_i]), *x = in;
     nd_value *y = nd_input(m, "y", ND_I32, _i == 2 ? ND_SHAPE(rows, length) : ND_SHAPE(rows));
     switch (_i) {
     case 0:
@@ -700,9 +847,23 @@ START_TEST(native_bits)
         x = nd_concat(ND_VALUES(x, nd_neg(x)), 2);
         model = nd_sequential("rnn", nd_gru(6, true), nd_gru(5, false), nd_dense(4, ND_LINEAR));
         break;
-    default:
+    case 2:
         model = nd_sequential("gpt", nd_embedding(4, 8), nd_transformer_block(2, 12, true, 0.1), nd_layer_norm(),
                               nd_dense_without_bias(4, ND_LINEAR));
+        break;
+    case 3:
+        model = nd_sequential("net", nd_conv2d_layer(6, 3, 3, ND_RELU, &(nd_conv_options){.same = true}),
+                              nd_max_pool2d_layer(&(nd_pool_options){.window = {2, 2}}),
+                              nd_conv2d_layer_without_bias(4, 2, 2, ND_LINEAR, NULL), nd_batch_norm(),
+                              nd_activation_layer(ND_RELU), nd_avg_pool2d_layer(&(nd_pool_options){.window = {2, 2}}),
+                              nd_flatten(), nd_dense(4, ND_LINEAR));
+        break;
+    default:
+        model =
+            nd_sequential("wave", nd_conv1d_layer(5, 3, ND_TANH, &(nd_conv_options){.stride = {2}}),
+                          nd_max_pool1d_layer(&(nd_pool_options){.window = {3}, .stride = {2}}),
+                          nd_conv1d_layer(4, 2, ND_GELU, &(nd_conv_options){.same = true}),
+                          nd_avg_pool1d_layer(&(nd_pool_options){.window = {2}}), nd_flatten(), nd_dense(4, ND_LINEAR));
         break;
     }
     nd_layer_regularise(model, 0, 1e-3);
@@ -783,6 +944,42 @@ START_TEST(errors)
         nd_module_destroy(other);
         break;
     }
+    case 11:
+        one = nd_conv2d_layer(3, 2, 2, ND_RELU, NULL);
+        nd_layer_call(one, cube, NULL);
+        want = "layer \"conv2d\" (conv2d): the input \"cube\" is f32[2,3,5], expected [B, height, width, channels]";
+        break;
+    case 12:
+        one = nd_avg_pool1d_layer(&(nd_pool_options){.window = {2}});
+        nd_layer_call(one, x, NULL);
+        want = "layer \"avg_pool1d\" (avg_pool1d): the input \"x\" is f32[4,6], expected [B, length, channels]";
+        break;
+    case 13:
+        one = nd_conv1d_layer(4, 2, ND_RELU, &(nd_conv_options){.groups = 2});
+        nd_layer_call(one, cube, NULL);
+        want = "layer \"conv1d\" (conv1d): channels, 5 to 4, that do not divide into 2 groups";
+        break;
+    case 14:
+        one = nd_conv1d_layer(4, 4, ND_RELU, NULL);
+        nd_layer_call(one, cube, NULL);
+        want = "conv2d: a window of width 4 does not fit 3 and 0 of padding";
+        break;
+    case 15:
+        one = nd_max_pool1d_layer(NULL);
+        nd_layer_call(one, cube, NULL);
+        want = "layer \"max_pool1d\" (max_pool1d): the options are NULL, a pool needs its window";
+        break;
+    case 16:
+        one = nd_conv1d_layer(4, 2, ND_RELU, NULL);
+        nd_layer_call(one, cube, NULL);
+        nd_layer_call(one, nd_at(cube, ":, :, :4"), NULL);
+        want = "is f32[2,3,4], the layer was built for f32[2,3,5]";
+        break;
+    case 17:
+        one = nd_conv1d_layer(4, 2, ND_RELU, NULL);
+        nd_layer_call(one, nd_input(m, "named", ND_F32, ND_SHAPE(2, 3, nd_dim(m, "C", 5))), NULL);
+        want = "layer \"conv1d\" (conv1d): the channels of f32[2,3,C=5] are named, expected a number";
+        break;
     default:
         nd_variable(m, "o", ND_F32, ND_SHAPE(3), nd_orthogonal(1));
         want = "variable \"o\": f32[3] has no fans; they need rank 2 or more";
@@ -806,7 +1003,9 @@ START_TEST(memory_that_runs_out)
         nd_module *mine = nd_module_create("memory");
         nd_value *x = nd_input(mine, "x", ND_F32, ND_SHAPE(2, 3, 4));
         nd_layer *model = nd_sequential("model", nd_residual(nd_layer_named(nd_dense(4, ND_RELU), "d")),
-                                        nd_gru(4, true), nd_transformer_block(2, 4, true, 0.5));
+                                        nd_gru(4, true), nd_transformer_block(2, 4, true, 0.5),
+                                        nd_conv1d_layer(4, 2, ND_RELU, &(nd_conv_options){.same = true}),
+                                        nd_max_pool1d_layer(&(nd_pool_options){.window = {2}}));
         nd_layer_set_init(model, "weight", nd_zeros());
         nd_value *y = nd_layer_call(model, x, &(nd_call_options){.training = true});
         nd_value *loss = nd_sum(nd_mul(y, y), ND_ALL_AXES, false);
@@ -838,6 +1037,8 @@ int main(void)
     tcase_add_test(c, weights_and_their_names);
     tcase_add_test(c, penalty);
     tcase_add_test(c, settings_before_the_first_call);
+    tcase_add_loop_test(c, convolutions, 0, 3);
+    tcase_add_loop_test(c, pools, 0, 4);
     tcase_add_test(c, own_layer);
     tcase_add_test(c, dropout);
     tcase_add_test(c, layer_norm);
@@ -845,15 +1046,16 @@ int main(void)
     tcase_add_test(c, gru);
     tcase_add_loop_test(c, self_attention, 0, 2);
     tcase_add_test(c, transformer_block);
-    tcase_add_loop_test(c, gradients, 0, 6);
+    tcase_add_loop_test(c, gradients, 0, 10);
     tcase_add_loop_test(c, activations, 0, 4);
     tcase_add_loop_test(c, orthogonal_matrices, 0, 4);
     tcase_add_loop_test(c, distributions, 0, 5);
     tcase_add_test(c, summary);
     tcase_add_test(c, flops_of_convolutions);
+    tcase_add_test(c, summary_of_convolutions);
     tcase_add_test(c, flops_of_a_loop);
-    tcase_add_loop_test(c, native_bits, 0, 3);
-    tcase_add_loop_test(c, errors, 0, 12);
+    tcase_add_loop_test(c, native_bits, 0, 5);
+    tcase_add_loop_test(c, errors, 0, 19);
     tcase_add_test(c, memory_that_runs_out);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

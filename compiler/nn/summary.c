@@ -1,4 +1,5 @@
 /* The table of a model's layers, and what their calls cost. */
+#include "compiler/graph/window.h"
 #include "compiler/nn/layer.h"
 
 #include <stdlib.h>
@@ -24,6 +25,13 @@ static bool add_body(const nd_function *body, double times, double *flops)
     return good;
 }
 
+/* 2 for each element of y, each tap and each channel of its group: the same for the convolution and its gradients. */
+static double conv_flops(const nd__node *n)
+{
+    const nd__conv c = nd__conv_of(n);
+    return 2 * elements(n->module, c.y) * (double)c.window.kernel[0] * (double)c.window.kernel[1] * (double)c.in;
+}
+
 static bool add_node(const nd__node *n, double *flops)
 {
     double yes = 0, no = 0;
@@ -34,13 +42,11 @@ static bool add_node(const nd__node *n, double *flops)
         *flops += 2 * elements(n->module, &n->results[0].shape) * (double)nd_dim_value(n->module, inner);
         return true;
     }
-    case ND__OP_conv2d:      /* each element of the result is made of a kernel's window, */
-    case ND__OP_conv2d_dx: { /* each element of the image given goes to one; padding counts, too */
-        const nd_shape *kernel = &n->inputs[1]->shape;
-        const nd_shape *image = n->op == ND__OP_conv2d ? &n->results[0].shape : &n->inputs[0]->shape;
-        *flops += 2 * elements(n->module, image) * (double)(kernel->dims[0] * kernel->dims[1] * kernel->dims[2]);
+    case ND__OP_conv2d:
+    case ND__OP_conv2d_dx:
+    case ND__OP_conv2d_dw:
+        *flops += conv_flops(n);
         return true;
-    }
     case ND__OP_scan:
         return add_body(nd__get(n, ND__A_body)->function, (double)nd_dim_value(n->module, nd__get_int(n, ND__A_length)),
                         flops);

@@ -119,6 +119,26 @@ ND_API nd_layer *nd_attention(int64_t heads, bool causal);
  * D to hidden, GELU in its tanh form), "down" (dense to D). dropout 0: none. */
 ND_API nd_layer *nd_transformer_block(int64_t heads, int64_t hidden, bool causal, double dropout);
 
+/* activate(conv2d(x, weight) + bias) of images [B, height, width, in] of the weights' dtype, with the convolution's own
+ * options (copied; NULL: its defaults; `size` is not looked at); weight [height, width, in / groups, channels] Glorot
+ * uniform, bias [channels] zeros. */
+ND_API nd_layer *nd_conv2d_layer(int64_t channels, int64_t height, int64_t width, nd_activation activation,
+                                 const nd_conv_options *options);
+/* activate(conv2d(x, weight)): in front of a batch norm. */
+ND_API nd_layer *nd_conv2d_layer_without_bias(int64_t channels, int64_t height, int64_t width, nd_activation activation,
+                                              const nd_conv_options *options);
+/* The same of sequences [B, length, in]: weight [length, in / groups, channels]. */
+ND_API nd_layer *nd_conv1d_layer(int64_t channels, int64_t length, nd_activation activation,
+                                 const nd_conv_options *options);
+ND_API nd_layer *nd_conv1d_layer_without_bias(int64_t channels, int64_t length, nd_activation activation,
+                                              const nd_conv_options *options);
+/* nd_max_pool2d and its kin with their options (copied), a window at least:
+ * nd_max_pool2d_layer(&(nd_pool_options){.window = {2, 2}}). */
+ND_API nd_layer *nd_max_pool2d_layer(const nd_pool_options *options);
+ND_API nd_layer *nd_max_pool1d_layer(const nd_pool_options *options);
+ND_API nd_layer *nd_avg_pool2d_layer(const nd_pool_options *options);
+ND_API nd_layer *nd_avg_pool1d_layer(const nd_pool_options *options);
+
 /* One after another; takes the layers over. Empty: nd_sequential_of(name, 0, NULL), then nd_sequential_add. */
 #define nd_sequential(name, ...)                                                                                       \
     nd_sequential_of(name, sizeof((nd_layer *[]){__VA_ARGS__}) / sizeof(nd_layer *), (nd_layer *[]){__VA_ARGS__})
@@ -158,8 +178,8 @@ ND_API nd_value *nd_layer_find(nd_layer *layer, const char *path);
 /* The elements of all weights, or of the trained ones. */
 ND_API int64_t nd_layer_parameters(nd_layer *layer, bool trained);
 /* Prints a table: each layer with its kind, output shape, parameters, and the flops of its last call (2 for each
- * multiply-add of a product or convolution; nothing else counts), then the sums. ND_ERR_STATE before the first call; ND_ERR_MEMORY,
- * ND_ERR_IO. */
+ * multiply-add of a product or a convolution, padding included, also of the one that sums an average pool; nothing else
+ * counts), then the sums. ND_ERR_STATE before the first call; ND_ERR_MEMORY, ND_ERR_IO. */
 ND_API nd_status nd_layer_summary(nd_layer *layer, FILE *out);
 
 /* -- layers of one's own ------------------------------------------------------------------------------------------ */

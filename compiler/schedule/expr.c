@@ -293,11 +293,19 @@ int nd__expr_given(nd__space *s, const nd_value *v, unsigned axes)
     return add_expr(s, (nd__expr){.kind = ND__E_GIVEN, .dtype = v->dtype, .value = v, .axes = axes, .given = true});
 }
 
+static bool same_spot(const nd__spot *a, const nd__spot *b)
+{
+    bool same = a->buffer == b->buffer && a->offset == b->offset;
+    for (int d = 0; d < ND__MAX_NEST; d++)
+        same &= a->stride[d] == b->stride[d];
+    return same;
+}
+
 int nd__param_of(nd__space *s, nd__spot spot, nd_dtype dtype, int64_t elems, nd__kaccess access, const char *name)
 {
     for (int i = 0; i < s->param_count; i++) {
         nd__param *p = &s->params[i];
-        if (access == ND__K_SCRATCH || p->access == ND__K_SCRATCH || memcmp(&p->spot, &spot, sizeof spot) != 0)
+        if (access == ND__K_SCRATCH || p->access == ND__K_SCRATCH || !same_spot(&p->spot, &spot))
             continue;
         if (p->access != access)
             p->access = ND__K_INOUT;

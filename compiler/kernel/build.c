@@ -38,6 +38,8 @@ nd__kernel *nd__k_create(nd__arena *arena, const char *name)
 
 static int32_t add_buffer(nd__kernel *k, const char *name, nd__kbuffer buffer)
 {
+    if (k && !name) /* of a text that there was no memory for */
+        k->failed = true;
     if (!k || k->failed)
         return -1;
     size_t size = nd_dtype_size(buffer.dtype);

@@ -95,5 +95,7 @@ int main(int argc, char **argv)
     for (int i = 0; first == argc && i < workload_count; i++)
         good = measure_workload(&workloads[i], &o) && good;
     measure_empty(&o);
+    if (first == argc)
+        measure_loop(&o);
     return !good;
 }

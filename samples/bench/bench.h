@@ -120,6 +120,8 @@ const char *time_text(char text[16], double seconds);
 /* Runs the workload of that name in the peers whose environments peers/setup.sh has made, and prints a row for each. */
 void peers_run(const char *name, const options *o, FILE *out);
 void measure_empty(const options *o);
+/* What nd_train adds to the bare step of an image classifier; prints a line. */
+void measure_loop(const options *o);
 void measure_products(const options *o);
 
 #endif

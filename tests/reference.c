@@ -450,7 +450,7 @@ static void convolve(const call *c, const reference_value *x, const reference_va
     const int64_t groups = nd__get_int(c->node, ND__A_groups), *dilation = nd__get_ints(c->node, ND__A_dilation);
     reference_value *to = &c->out[0];
     for (int64_t i = 0; i < y->count; i++) {
-        int64_t out[ND_MAX_RANK], tap[ND_MAX_RANK], in[ND_MAX_RANK];
+        int64_t out[ND_MAX_RANK], tap[ND_MAX_RANK], in[ND_MAX_RANK] = {0};
         index_of(&y->shape, i, out);
         for (int64_t k = out[3]; k < w->count; k += w->shape.dims[3]) {
             index_of(&w->shape, k, tap);

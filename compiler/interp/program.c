@@ -131,13 +131,13 @@ static void destroy_interpreter(void *self)
     free(p);
 }
 
-/* The variables' memory in a state block, for free(); NULL: memory ran out. */
+/* The variables' memory in a state block (NULL: the function uses none), for free(); NULL: memory ran out. */
 static void **find_variables(const interpreter *p, void *state)
 {
     const int count = p->module->variable_count;
     void **variables = malloc(((size_t)count + 1) * sizeof *variables);
     for (int i = 0; i < count && variables; i++)
-        variables[i] = (unsigned char *)state + p->variables[i].offset;
+        variables[i] = state ? (unsigned char *)state + p->variables[i].offset : NULL;
     return variables;
 }
 

@@ -103,10 +103,10 @@ nd_value *nd_accumulate_at(nd_place place, nd_function *f, size_t n, nd_value *c
 static const nd__update *counting(const nd_function *f, const char *suffix)
 {
     size_t length = strlen(f->name);
-    for (const nd__update *u = f->updates; u < f->updates + f->update_count; u++) {
-        const char *name = u->variable->name;
+    for (int i = 0; i < f->update_count; i++) {
+        const char *name = f->updates[i].variable->name;
         if (strncmp(name, f->name, length) == 0 && name[length] == '/' && strcmp(name + length + 1, suffix) == 0)
-            return u;
+            return &f->updates[i];
     }
     return NULL;
 }

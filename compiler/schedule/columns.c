@@ -16,11 +16,6 @@ typedef struct columns {
     int64_t length;
 } columns;
 
-static nd__kop kop_of(const nd__node *n)
-{
-    return n->op == ND__OP_sum ? ND__K_add : n->op == ND__OP_reduce_max ? ND__K_max : ND__K_min;
-}
-
 /* The point in register q of a tile of columns from `at` on, `last` lanes of whose last register exist. */
 static void at_register(columns *c, nd__kaffine at, int q, int registers, int last)
 {
@@ -48,7 +43,7 @@ static void chain(columns *c, nd__kaffine at, int registers, int last, nd__kaffi
     for (int q = 0; q < registers; q++) {
         at_register(c, at, q, registers, last);
         nd__memo_restore(e, kept);
-        carried[q] = nd__k_op2(&e->b, kop_of(c->node), carried[q], nd__emit_wide(e, c->operand));
+        carried[q] = nd__k_op2(&e->b, nd__reduction_op(c->node), carried[q], nd__emit_wide(e, c->operand));
     }
     nd__k_end_for(&e->b, carried, acc);
     e->open &= ~(1u << c->axis);
@@ -69,7 +64,7 @@ static void tile(columns *c, nd__kaffine at, int registers, int last)
         nd__kaffine lo = nd__k_plus(nd__k_at(0), i, 1);
         chain(c, at, registers, last, lo, nd__k_sum(lo, nd__k_at(CHAIN)), sum);
         for (int q = 0; q < registers; q++)
-            carried[q] = nd__k_op2(&e->b, kop_of(c->node), carried[q], sum[q]);
+            carried[q] = nd__k_op2(&e->b, nd__reduction_op(c->node), carried[q], sum[q]);
         nd__k_end_for(&e->b, carried, total);
         for (int q = 0; q < registers; q++)
             sum[q] = start;
@@ -81,7 +76,7 @@ static void tile(columns *c, nd__kaffine at, int registers, int last)
         if (blocks == 0)
             total[q] = sum[q];
         else if (blocks * CHAIN < c->length)
-            total[q] = nd__k_op2(&e->b, kop_of(c->node), total[q], sum[q]);
+            total[q] = nd__k_op2(&e->b, nd__reduction_op(c->node), total[q], sum[q]);
         at_register(c, at, q, registers, last);
         nd__memo_restore(e, kept);
         e->memo[c->given] = nd__reduction_end(&e->b, c->node, total[q]);

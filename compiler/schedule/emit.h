@@ -53,6 +53,8 @@ int nd__register_lanes(const nd__space *s);
  * and the coordinate set. */
 void nd__over_lanes(nd__emit *e, int64_t size, void (*body)(nd__emit *e, void *data), void *data);
 
+/* The instruction that joins two partial results of a sum, a maximum, a minimum. */
+nd__kop nd__reduction_op(const nd__node *n);
 /* What accumulating a sum, a maximum, a minimum starts from, and what its result is after the last element (rows.c). */
 nd__kval nd__reduction_start(nd__kbuilder *b, const nd__node *n, int lanes);
 nd__kval nd__reduction_end(nd__kbuilder *b, const nd__node *n, nd__kval x);

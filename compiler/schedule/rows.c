@@ -47,9 +47,9 @@ typedef struct rows {
 /* -- reductions as instructions --------------------------------------------------------------------------------------
  */
 
-static nd__kop kop_of(const reduction *r)
+nd__kop nd__reduction_op(const nd__node *n)
 {
-    return r->node->op == ND__OP_sum ? ND__K_add : r->node->op == ND__OP_reduce_max ? ND__K_max : ND__K_min;
+    return n->op == ND__OP_sum ? ND__K_add : n->op == ND__OP_reduce_max ? ND__K_max : ND__K_min;
 }
 
 nd__kval nd__reduction_start(nd__kbuilder *b, const nd__node *n, int lanes)
@@ -247,7 +247,7 @@ static void accumulate(lanes_pass *l, nd__kaffine at, int64_t count)
         for (int k = 0; k < l->n; k++) {
             nd__kval *acc = &l->r->acc[k * l->parts + u];
             nd__kval x = masked(e, l->r->found[k]->node, nd__emit_wide(e, l->r->found[k]->operand));
-            *acc = nd__k_op2(&e->b, kop_of(l->r->found[k]), *acc, x);
+            *acc = nd__k_op2(&e->b, nd__reduction_op(l->r->found[k]->node), *acc, x);
         }
         store_kept(l->r, l->p);
         nd__emit_outputs(e, l->p);
@@ -259,7 +259,7 @@ static void accumulate(lanes_pass *l, nd__kaffine at, int64_t count)
 static nd__kval tree(lanes_pass *l, int k)
 {
     nd__kval part[MAX_PARTS];
-    nd__kop op = kop_of(l->r->found[k]);
+    nd__kop op = nd__reduction_op(l->r->found[k]->node);
     int parts = l->parts;
     memcpy(part, &l->r->acc[k * parts], (size_t)parts * sizeof *part);
     for (; parts > 1; parts /= 2)
@@ -293,7 +293,7 @@ static void block(lanes_pass *l, nd__kaffine at, int64_t length, nd__kval *total
     if (full < length)
         accumulate(l, nd__k_sum(at, nd__k_at(full)), length - full);
     for (int k = 0; k < l->n; k++)
-        total[k] = nd__k_op2(&e->b, kop_of(l->r->found[k]), total[k], tree(l, k));
+        total[k] = nd__k_op2(&e->b, nd__reduction_op(l->r->found[k]->node), total[k], tree(l, k));
 }
 
 /* A pass with n reductions over a long row. */
@@ -360,7 +360,8 @@ static void reduce_rows(rows *r, int p, int n)
     e->coord[r->axis] = nd__k_plus(nd__k_at(0), c, 1);
     e->open |= 1u << r->axis;
     for (int k = 0; k < n; k++)
-        r->acc[k] = nd__k_op2(&e->b, kop_of(r->found[k]), r->carried[k], nd__emit_wide(e, r->found[k]->operand));
+        r->acc[k] = nd__k_op2(&e->b, nd__reduction_op(r->found[k]->node), r->carried[k],
+                              nd__emit_wide(e, r->found[k]->operand));
     store_kept(r, p);
     nd__emit_outputs(e, p);
     nd__k_end_for(&e->b, r->acc, r->carried);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { LITTLE = 4096 /* bytes */ };
+
 bool nd__block_failed(nd__block *b)
 {
     if (b->m->status == ND_OK)
@@ -262,24 +264,48 @@ static bool ready(nd__block *b, const nd__group *g)
     return true;
 }
 
-/* The groups in order of creation, each as soon as those before it are done. */
+/* Whether it leaves no more than a little in the arena: an update of a variable, a loss, what is left of a sum. */
+static bool takes_little(const nd__block *b, const nd__group *g)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < g->member_count; i++) {
+        const nd__node *n = b->m->nodes[g->members[i]];
+        for (int r = 0; r < n->result_count; r++) {
+            nd__spot spot;
+            if (nd__spot_of(b, &n->results[r], &spot) && b->plan->buffers[spot.buffer].where == ND__IN_ARENA)
+                bytes += nd__elements(&n->results[r].shape) * (int64_t)nd_dtype_size(n->results[r].dtype);
+        }
+    }
+    return bytes <= LITTLE && !g->copy;
+}
+
+/* The group to come next, of those that wait for nothing; NULL: none. What takes little memory comes as soon as it can:
+ * what it reads is still in the cache, and needs to be kept no longer. The others come in order of creation. */
+static nd__group *next_group(nd__block *b)
+{
+    nd__group *next = NULL;
+    for (int i = 0; i < b->group_count; i++) {
+        nd__group *g = b->groups[i];
+        if (g->merged >= 0 || g->done || (next && !g->little) || !ready(b, g))
+            continue;
+        next = g;
+        if (g->little)
+            break;
+    }
+    return next;
+}
+
 static bool lower_groups(nd__block *b, nd__steps *steps)
 {
     int left = 0;
-    for (int i = 0; i < b->group_count; i++)
+    for (int i = 0; i < b->group_count; i++) {
+        b->groups[i]->little = takes_little(b, b->groups[i]);
         left += b->groups[i]->merged < 0;
-    for (bool moved = true; left > 0 && moved;) {
-        moved = false;
-        for (int i = 0; i < b->group_count; i++) {
-            nd__group *g = b->groups[i];
-            if (g->merged >= 0 || g->done || !ready(b, g))
-                continue;
-            if (!lower(b, g, steps) || b->failed || b->m->status != ND_OK)
-                return nd__block_failed(b);
-            g->done = moved = true;
-            left--;
-            break;
-        }
+    }
+    for (nd__group *g; (g = next_group(b)); left--) {
+        if (!lower(b, g, steps) || b->failed || b->m->status != ND_OK)
+            return nd__block_failed(b);
+        g->done = true;
     }
     if (left == 0)
         return true;

@@ -47,6 +47,7 @@ typedef struct nd__group {
     nd__uses uses; /* of values that are computed elsewhere */
     int visited;   /* stamp of the search for cycles */
     int merged;    /* the group that took this one over; -1: none */
+    bool little;   /* takes hardly any memory of the arena */
     bool done;     /* its steps are in the plan */
 } nd__group;
 

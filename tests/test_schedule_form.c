@@ -1,0 +1,95 @@
+/* What the schedule makes of graphs: which kernels, in which order. That they compute the right bits is
+ * test_schedule's.
+ */
+#include "nadir/nn.h"
+
+#include "compiler/graph/graph.h"
+#include "compiler/interp/interp.h"
+#include "compiler/passes/passes.h"
+#include "compiler/schedule/canonical.h"
+#include "compiler/schedule/schedule.h"
+
+#include <check.h>
+#include <string.h>
+
+static const nd__target target = {"x86-64-v4", 64, 32, true, 32 << 10, 1 << 20, 0};
+
+/* The plan of a module's first function after all passes; the module is destroyed. */
+static nd__plan *plan_of(nd_module *m)
+{
+    size_t offsets[64];
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
+    nd_module *copy = nd__run_passes(nd__module_copy(m, NULL), NULL), *lowered = nd__canonical(copy);
+    nd_module_destroy(copy);
+    nd__state_layout(m, offsets);
+    nd__plan *plan = nd__schedule(lowered, nd_module_function(lowered, nd__entry_point(m, 0)->name), &target, offsets);
+    ck_assert_msg(plan, "%s", nd_module_error(lowered));
+    nd_module_destroy(lowered);
+    nd_module_destroy(m);
+    return plan;
+}
+
+/* Whether the step writes into a buffer of that name. */
+static bool writes(const nd__plan *plan, const nd__step *step, const char *name)
+{
+    const nd__kernel *k = plan->kernels[step->kernel];
+    for (int i = 0, arg = 0; i < k->buffer_count; i++) {
+        if (k->buffers[i].access == ND__K_TABLE)
+            continue;
+        if ((k->buffers[i].access == ND__K_OUT || k->buffers[i].access == ND__K_INOUT) &&
+            strcmp(plan->buffers[step->args[arg].buffer].name, name) == 0)
+            return true;
+        arg++;
+    }
+    return false;
+}
+
+static int first_writer(const nd__plan *plan, const char *name)
+{
+    for (int i = 0; i < plan->steps.count; i++)
+        if (writes(plan, &plan->steps.items[i], name))
+            return i;
+    ck_abort_msg("nothing writes %s", name);
+    return -1;
+}
+
+/* The gradients of a layer are used up before those of the layer below are there, though what all updates wait for, the
+ * rate, is made last. */
+START_TEST(updates_come_early)
+{
+    nd_module *m = nd_module_create("step");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(256, 96)), *w[3], *b[3], *grads[6], *h = x;
+    static const char *const names[2][3] = {{"w0", "w1", "w2"}, {"b0", "b1", "b2"}};
+    for (int i = 0; i < 3; i++) {
+        w[i] = nd_variable(m, names[0][i], ND_F32, ND_SHAPE(96, 96), nd_zeros());
+        b[i] = nd_variable(m, names[1][i], ND_F32, ND_SHAPE(96), nd_zeros());
+        h = nd_tanh(nd_add(nd_matmul(h, w[i]), b[i]));
+    }
+    nd_value *all[] = {w[0], w[1], w[2], b[0], b[1], b[2]};
+    nd_gradients(nd_sum(h, ND_ALL_AXES, false), 6, all, grads);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES());
+    nd_value *rate = nd_sqrt(nd_variable(m, "rate", ND_F32, ND_SCALAR, nd_zeros()));
+    for (int i = 0; i < 6; i++)
+        nd_assign(m->functions[0], all[i], nd_sub(all[i], nd_mul(rate, grads[i])));
+    nd__plan *plan = plan_of(m);
+    ck_assert_int_lt(first_writer(plan, "w2"), first_writer(plan, "w1"));
+    ck_assert_int_lt(first_writer(plan, "b2"), first_writer(plan, "w1"));
+    ck_assert_int_lt(first_writer(plan, "w1"), first_writer(plan, "w0"));
+    ck_assert_int_lt(first_writer(plan, "b1"), first_writer(plan, "b0"));
+    nd__plan_destroy(plan);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("schedule_form");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 300);
+    tcase_add_test(all, updates_come_early);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}

@@ -16,6 +16,7 @@ nd_module *nd__fold(nd_module *m);
 nd_module *nd__simplify(nd_module *m);
 nd_module *nd__views(nd_module *m);
 nd_module *nd__sink(nd_module *m);
+nd_module *nd__gather(nd_module *m);
 nd_module *nd__cse(nd_module *m);
 nd_module *nd__loops(nd_module *m);
 nd_module *nd__prune(nd_module *m);

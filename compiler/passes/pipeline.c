@@ -11,6 +11,7 @@
  *   simplify  before views: some of its results are reshapes
  *   views     before sink, which looks for one transpose, not for two
  *   sink      after all that takes ops away from between views
+ *   gather    after sink: transposes and batches of a product are flags and rows by then
  *   cse       after all that rewrites: what became equal becomes one
  *   loops     after cse, which shows that bodies are the same
  *   prune     after all that leaves results without a use
@@ -21,6 +22,7 @@
     PASS(simplify)                                                                                                     \
     PASS(views)                                                                                                        \
     PASS(sink)                                                                                                         \
+    PASS(gather)                                                                                                       \
     PASS(cse)                                                                                                          \
     PASS(loops)                                                                                                        \
     PASS(prune)                                                                                                        \

@@ -108,3 +108,18 @@ int schedule_check_chunked(void)
 {
     return chunked;
 }
+
+nd__plan *schedule_plan(nd_module *m)
+{
+    size_t offsets[64];
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
+    nd_module *copy = nd__run_passes(nd__module_copy(m, NULL), NULL), *lowered = nd__canonical(copy);
+    nd_module_destroy(copy);
+    nd__state_layout(m, offsets);
+    nd__plan *plan =
+        nd__schedule(lowered, nd_module_function(lowered, nd__entry_point(m, 0)->name), &targets[0], offsets);
+    ck_assert_msg(plan, "%s", nd_module_error(lowered));
+    nd_module_destroy(lowered);
+    nd_module_destroy(m);
+    return plan;
+}

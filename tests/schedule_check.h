@@ -3,6 +3,7 @@
 #define TESTS_SCHEDULE_CHECK_H
 
 #include "compiler/graph/graph.h"
+#include "compiler/schedule/plan.h"
 
 /* Fails the running Check test unless every entry point of a bound module gives the interpreter's bits when it is
  * scheduled, for each of four processors, on random elements, special ones among them; and unless the plans are right
@@ -10,5 +11,7 @@
 void schedule_check(const char *what, nd_module *m, bool passes, uint64_t *state);
 /* How many kernels met so far run in chunks: on two of the four processors, all that can. */
 int schedule_check_chunked(void);
+/* The plan of the module's first entry point after all passes, for a processor with AVX-512; the module is destroyed. */
+nd__plan *schedule_plan(nd_module *m);
 
 #endif

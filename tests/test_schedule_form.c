@@ -3,31 +3,11 @@
  */
 #include "nadir/nn.h"
 
-#include "compiler/graph/graph.h"
-#include "compiler/interp/interp.h"
-#include "compiler/passes/passes.h"
-#include "compiler/schedule/canonical.h"
 #include "compiler/schedule/schedule.h"
+#include "schedule_check.h"
 
 #include <check.h>
 #include <string.h>
-
-static const nd__target target = {"x86-64-v4", 64, 32, true, 32 << 10, 1 << 20, 0};
-
-/* The plan of a module's first function after all passes; the module is destroyed. */
-static nd__plan *plan_of(nd_module *m)
-{
-    size_t offsets[64];
-    ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
-    nd_module *copy = nd__run_passes(nd__module_copy(m, NULL), NULL), *lowered = nd__canonical(copy);
-    nd_module_destroy(copy);
-    nd__state_layout(m, offsets);
-    nd__plan *plan = nd__schedule(lowered, nd_module_function(lowered, nd__entry_point(m, 0)->name), &target, offsets);
-    ck_assert_msg(plan, "%s", nd_module_error(lowered));
-    nd_module_destroy(lowered);
-    nd_module_destroy(m);
-    return plan;
-}
 
 /* Whether the step writes into a buffer of that name. */
 static bool writes(const nd__plan *plan, const nd__step *step, const char *name)
@@ -71,7 +51,7 @@ START_TEST(updates_come_early)
     nd_value *rate = nd_sqrt(nd_variable(m, "rate", ND_F32, ND_SCALAR, nd_zeros()));
     for (int i = 0; i < 6; i++)
         nd_assign(m->functions[0], all[i], nd_sub(all[i], nd_mul(rate, grads[i])));
-    nd__plan *plan = plan_of(m);
+    nd__plan *plan = schedule_plan(m);
     ck_assert_int_lt(first_writer(plan, "w2"), first_writer(plan, "w1"));
     ck_assert_int_lt(first_writer(plan, "b2"), first_writer(plan, "w1"));
     ck_assert_int_lt(first_writer(plan, "w1"), first_writer(plan, "w0"));

@@ -331,6 +331,7 @@ bool nd__schedule_block(const nd__block *like, const nd_function *f, const nd__s
                    .target = like->target,
                    .arena = like->arena,
                    .depth = like->depth,
+                   .loop = like->loop,
                    .sinks = sinks,
                    .sink_count = sink_count};
     if (!allocate(&b))

@@ -60,18 +60,26 @@ typedef struct nd__sink {
     nd__spot source; /* where to copy it from at the end; buffer -1: its group writes it in place */
 } nd__sink;
 
+/* A loop around a block: the steps before it may do what every turn would do alike. */
+typedef struct nd__loop {
+    const nd__node *scan;
+    const struct nd__block *around; /* the block that the loop is in */
+    nd__steps *before;
+} nd__loop;
+
 typedef struct nd__block {
     nd_module *m;
     nd__plan *plan;
     const nd__target *target;
-    nd__arena *arena;  /* scratch, for the whole schedule */
-    int depth;         /* loops around it */
-    bool *need;        /* by node: the sinks need it */
-    bool *in_memory;   /* by node: something needs its results in memory */
-    bool *copied;      /* by node: a view that no strides can express, copied by a group of its own */
-    int *home;         /* by node: the group that computes it; -1: a leaf, a view, or computed wherever it is used */
-    int *virtual_cost; /* by node: operations that computing it where it is used takes; 0: it is not */
-    nd__spot **spots;  /* by node, by result: where it lies; NULL: nowhere */
+    nd__arena *arena;     /* scratch, for the whole schedule */
+    int depth;            /* loops around it, */
+    const nd__loop *loop; /* the innermost; NULL: none */
+    bool *need;           /* by node: the sinks need it */
+    bool *in_memory;      /* by node: something needs its results in memory */
+    bool *copied;         /* by node: a view that no strides can express, copied by a group of its own */
+    int *home;            /* by node: the group that computes it; -1: a leaf, a view, or computed wherever it is used */
+    int *virtual_cost;    /* by node: operations that computing it where it is used takes; 0: it is not */
+    nd__spot **spots;     /* by node, by result: where it lies; NULL: nowhere */
     nd__group **groups;
     int group_count, group_room;
     nd__sink *sinks;
@@ -130,6 +138,9 @@ bool nd__lower_arg(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_move(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_scatter(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_control(nd__block *b, const nd__group *g, nd__steps *steps);
+/* Where to compute what depends on nothing but v, which lies in memory: `steps`, or those before the loops around them
+ * that do not change v (control.c). */
+nd__steps *nd__steps_for(const nd__block *b, const nd_value *v, nd__steps *steps);
 
 /* -- spaces and steps (space.c) ---------------------------------------------------------------------------------------
  */

@@ -76,6 +76,28 @@ static bool lower_cond(nd__block *b, const nd__group *g, nd__steps *steps)
     return true;
 }
 
+/* The number of v among what the loop's body captures; -1: it is none of that. */
+static int captured(const nd__node *scan, const nd_value *v)
+{
+    const nd_function *body = nd__get(scan, ND__A_body)->function;
+    for (int i = (int)(nd__get_int(scan, ND__A_carries) + nd__get_int(scan, ND__A_slices)); i < body->input_count; i++)
+        if (body->inputs[i] == v)
+            return i;
+    return -1;
+}
+
+nd__steps *nd__steps_for(const nd__block *b, const nd_value *v, nd__steps *steps)
+{
+    for (const nd__loop *l = b->loop; l; l = l->around->loop) {
+        const int i = captured(l->scan, v);
+        int64_t offset, strides[ND_MAX_RANK];
+        if (i < 0 || !nd__view(l->around, l->scan->inputs[i], &v, &offset, strides))
+            break;
+        steps = l->before;
+    }
+    return steps;
+}
+
 /* What is carried lies in the results' memory from the first turn on: a turn writes it when it has read it. */
 static bool lower_scan(nd__block *b, const nd__group *g, nd__steps *steps)
 {
@@ -116,8 +138,10 @@ static bool lower_scan(nd__block *b, const nd__group *g, nd__steps *steps)
     }
     if (length == 0)
         return true;
+    const nd__loop loop = {.scan = n, .around = b, .before = steps};
     nd__block inside = *b;
     inside.depth++;
+    inside.loop = &loop;
     if (!nd__schedule_block(&inside, body, inputs, NULL, sinks, body->output_count, &turn))
         return false;
     nd__step *step = nd__new_step(b, steps, ND__STEP_LOOP);

@@ -103,6 +103,7 @@ bool nd__copy_view(nd__block *b, const nd_value *base, nd__spot from, int64_t of
         return false;
     if (count == 0)
         return true;
+    steps = nd__steps_for(b, base, steps);
     nd__space_begin(&s, b, NULL, rank, size);
     nd__strides(rank, size, t.to_stride);
     for (int d = 0; d < rank; d++) {

@@ -108,6 +108,27 @@ START_TEST(rows_in_passes)
 }
 END_TEST
 
+/* Enough rows of few elements that they are transposed on their way to the lanes: lengths and numbers of rows that fill
+ * blocks and do not, rows apart from each other, elements of every size, values of one element a row. */
+START_TEST(short_rows_in_blocks)
+{
+    static const int64_t lengths[] = {8, 16, 21, 64};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        for (int wide = 0; wide < 2; wide++) {
+            const int64_t n = lengths[i], rows = (1 << 13) / n + (int64_t)i;
+            nd_module *m = nd_module_create("rows");
+            nd_value *x = nd_input(m, "x", wide ? ND_F64 : ND_F32, ND_SHAPE(2, rows, n + 3));
+            nd_value *few = nd_input(m, "few", ND_U8, ND_SHAPE(2, rows, n));
+            nd_value *part = nd_at(x, ":, :, 1:-2"), *bias = nd_cast(few, x->dtype);
+            nd_value *soft = nd_softmax(nd_add(part, bias), -1), *sum = nd_sum(part, ND_AXES(-1), true);
+            nd_function(m, "f", ND_VALUES(x, few),
+                        ND_VALUES(soft, nd_mul(part, sum), nd_reduce_max(part, ND_AXES(-1), false), nd_lt(part, sum),
+                                  nd_cast(nd_mul(soft, sum), wide ? ND_F32 : ND_F64)));
+            compare_and_destroy("short rows in blocks", m);
+        }
+}
+END_TEST
+
 /* All transposes, batches, tails of tiles; bias, activation and an update behind; the lane order. */
 START_TEST(products_of_every_shape)
 {
@@ -240,6 +261,7 @@ int main(void)
     tcase_add_test(random, random_graphs);
     tcase_add_test(random, sums_of_every_length);
     tcase_add_test(random, rows_in_passes);
+    tcase_add_test(random, short_rows_in_blocks);
     tcase_add_test(random, products_of_every_shape);
     tcase_add_test(random, convolutions_of_every_kind);
     tcase_add_test(random, updates_in_place);

@@ -60,12 +60,38 @@ START_TEST(updates_come_early)
 }
 END_TEST
 
+/* Loads and stores of a block whose lanes lie apart from each other. */
+static int apart(const nd__kblock *block)
+{
+    int count = 0;
+    for (const nd__kinst *i = block->first; i; i = i->next) {
+        if (i->addr && i->op != ND__K_index)
+            count += i->type.lanes > 1 && i->addr->lane_stride != 0 && i->addr->lane_stride != 1;
+        count += apart(&i->body) + apart(&i->other);
+    }
+    return count;
+}
+
+/* Rows of few elements go through the lanes in transposed blocks. */
+START_TEST(short_rows_are_turned)
+{
+    nd_module *m = nd_module_create("rows");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(12, 64, 40));
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_softmax(x, -1)));
+    nd__plan *plan = schedule_plan(m);
+    ck_assert_int_eq(plan->kernel_count, 1);
+    ck_assert_int_eq(apart(&plan->kernels[0]->body), 0);
+    nd__plan_destroy(plan);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule_form");
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 300);
     tcase_add_test(all, updates_come_early);
+    tcase_add_test(all, short_rows_are_turned);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

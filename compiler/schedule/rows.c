@@ -7,42 +7,20 @@
  * Long rows have their elements in the lanes, in the order of accumulation of the bit contract: 32 lanes over blocks of
  * 4096, a tree, the blocks in order. Rows of up to 64 elements are chains: there the lanes hold one element each of
  * neighbouring rows. */
-#include "compiler/schedule/emit.h"
+#include "compiler/schedule/rows.h"
 
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
 enum {
-    CHAIN = 64,          /* the longest row that is one chain */
-    ROW_LANES = 32,      /* of a long row: element i is added in lane i mod 32 */
-    BLOCK = 4096,        /* elements of a long row between two trees */
-    KEEP_COST = 5,       /* operations from which on a value is kept for later passes */
-    COSTLY = 10,         /* operations that an elementary function counts as, */
-    DIVISION = 4,        /* and a division */
-    AFTER_ROW = INT_MAX, /* the stage of what has one element a row: stored when all passes are done */
-    MAX_PARTS = 16,      /* registers that 32 lanes take */
+    CHAIN = 64,     /* the longest row that is one chain */
+    ROW_LANES = 32, /* of a long row: element i is added in lane i mod 32 */
+    BLOCK = 4096,   /* elements of a long row between two trees */
+    KEEP_COST = 5,  /* operations from which on a value is kept for later passes */
+    COSTLY = 10,    /* operations that an elementary function counts as, */
+    DIVISION = 4,   /* and a division */
+    MAX_PARTS = 16, /* registers that 32 lanes take */
 };
-
-typedef struct reduction {
-    const nd__node *node;
-    int operand, given; /* expressions */
-    int pass;
-} reduction;
-
-typedef struct rows {
-    nd__space s;
-    nd__emit e;
-    int axis; /* the row's */
-    int64_t length;
-    reduction *reductions;
-    int count, passes;
-    bool *keep;   /* by expression: stays in scratch for later passes */
-    int *scratch; /* by expression: its parameter */
-    bool long_rows;
-    const reduction **found;                         /* of the pass that is being written */
-    nd__kval *acc, *carried, *total, *total_carried; /* of them: by reduction, and by register */
-} rows;
 
 /* -- reductions as instructions --------------------------------------------------------------------------------------
  */
@@ -77,12 +55,7 @@ nd__kval nd__reduction_end(nd__kbuilder *b, const nd__node *n, nd__kval x)
 /* -- stages ----------------------------------------------------------------------------------------------------------
  */
 
-static bool in_row(const rows *r, int expr)
-{
-    return r->s.exprs[expr].axes & 1u << r->axis;
-}
-
-static void find_stages(rows *r)
+static void find_stages(nd__rows *r)
 {
     for (int i = 0; i < r->s.expr_count; i++) {
         nd__expr *x = &r->s.exprs[i];
@@ -101,7 +74,7 @@ static void find_stages(rows *r)
     for (int i = 0; i < r->s.output_count; i++) {
         nd__output *output = &r->s.outputs[i];
         bool row = output->at.coef[r->axis] != 0;
-        output->stage = row ? r->s.exprs[output->expr].stage : AFTER_ROW;
+        output->stage = row ? r->s.exprs[output->expr].stage : ND__AFTER_ROW;
         if (row && output->stage >= r->passes)
             r->passes = output->stage + 1;
     }
@@ -114,20 +87,21 @@ static int own_cost(const nd__expr *x)
     return x->kind != ND__E_OP ? 0 : x->op == ND__OP_div ? DIVISION : 1;
 }
 
-static int cost(const rows *r, int expr)
+static int cost(const nd__rows *r, int expr)
 {
     const nd__expr *x = &r->s.exprs[expr];
     int sum = own_cost(x);
     for (int k = 0; k < x->arg_count && sum < KEEP_COST; k++)
-        if (in_row(r, x->args[k]))
+        if (nd__in_row(r, x->args[k]))
             sum += cost(r, x->args[k]);
     return sum;
 }
 
-/* Marks what a pass needs of earlier ones and should not compute again. */
-static void mark_kept(rows *r, int p, bool *wanted)
+/* Marks what a pass needs of earlier ones and should not compute again. What it keeps for later ones is known. */
+static void mark_kept(nd__rows *r, int p, bool *wanted)
 {
-    memset(wanted, 0, (size_t)r->s.expr_count * sizeof *wanted);
+    for (int i = 0; i < r->s.expr_count; i++)
+        wanted[i] = r->keep[i] && r->s.exprs[i].stage == p;
     for (int k = 0; k < r->count; k++)
         if (r->reductions[k].pass == p)
             wanted[r->reductions[k].operand] = true;
@@ -136,25 +110,30 @@ static void mark_kept(rows *r, int p, bool *wanted)
             wanted[r->s.outputs[i].expr] = true;
     for (int i = r->s.expr_count - 1; i >= 0; i--) {
         const nd__expr *x = &r->s.exprs[i];
-        if (!wanted[i] || !in_row(r, i) || r->keep[i])
+        if (!wanted[i] || !nd__in_row(r, i))
             continue;
-        r->keep[i] = x->stage < p && cost(r, i) >= KEEP_COST;
-        for (int k = 0; k < x->arg_count && !r->keep[i]; k++)
+        r->keep[i] |= x->stage < p && cost(r, i) >= KEEP_COST;
+        for (int k = 0; k < x->arg_count && (!r->keep[i] || x->stage == p); k++)
             wanted[x->args[k]] = true;
     }
 }
 
-static void find_kept(rows *r, int lanes)
+static void find_kept(nd__rows *r)
 {
     bool *wanted = nd__arena_alloc(r->s.arena, (size_t)r->s.expr_count, sizeof *wanted);
     if (!wanted) {
         r->s.failed = true;
         return;
     }
-    for (int p = 1; p < r->passes; p++)
+    for (int p = r->passes - 1; p > 0; p--)
         mark_kept(r, p, wanted);
+}
+
+/* Memory for one row's, or as many rows' as lie in the lanes. */
+static void add_scratch(nd__rows *r, int lanes)
+{
     for (int i = 0; i < r->s.expr_count; i++)
-        if (r->keep[i]) {
+        if (r->keep[i] || r->turned[i]) {
             const nd__expr *x = &r->s.exprs[i];
             int64_t elems = r->length * lanes;
             nd__spot spot = nd__new_buffer(r->s.block, x->dtype, elems, x->value ? x->value->name : "");
@@ -162,39 +141,40 @@ static void find_kept(rows *r, int lanes)
         }
 }
 
-/* Where the kept value of the row's element at the point lies: lane after lane. */
-static nd__lin kept_at(const rows *r)
+nd__lin nd__rows_kept_at(const nd__rows *r)
 {
     nd__lin at = nd__lin_const(0);
     at.coef[r->axis] = r->e.lane_axis == r->axis ? 1 : r->e.lanes;
     return at;
 }
 
-static void store_kept(rows *r, int p)
+void nd__rows_store_kept(nd__rows *r, int p)
 {
     for (int i = 0; i < r->s.expr_count; i++)
         if (r->keep[i] && r->s.exprs[i].kind != ND__E_SPILL && r->s.exprs[i].stage == p) {
-            nd__lin at = kept_at(r);
+            nd__lin at = nd__rows_kept_at(r);
             nd__k_store(&r->e.b, r->e.buffers[r->scratch[i]], nd__emit_affine(&r->e, &at), nd__emit_wide(&r->e, i), 1,
                         r->e.count);
         }
 }
 
-/* From now on, what pass p kept is loaded. */
-static void load_kept(rows *r, int p)
+void nd__rows_load_scratch(nd__rows *r, int expr)
 {
-    for (int i = 0; i < r->s.expr_count; i++) {
-        nd__expr *x = &r->s.exprs[i];
-        if (r->keep[i] && x->kind != ND__E_SPILL && x->stage == p) {
-            x->kind = ND__E_SPILL;
-            x->param = r->scratch[i];
-            x->at = kept_at(r);
-            x->arg_count = 0;
-        }
-    }
+    nd__expr *x = &r->s.exprs[expr];
+    x->kind = ND__E_SPILL;
+    x->param = r->scratch[expr];
+    x->at = nd__rows_kept_at(r);
+    x->arg_count = 0;
 }
 
-static bool has_pass(const rows *r, int p)
+void nd__rows_load_kept(nd__rows *r, int p)
+{
+    for (int i = 0; i < r->s.expr_count; i++)
+        if (r->keep[i] && r->s.exprs[i].kind != ND__E_SPILL && r->s.exprs[i].stage == p)
+            nd__rows_load_scratch(r, i);
+}
+
+bool nd__rows_has_pass(const nd__rows *r, int p)
 {
     bool any = false;
     for (int k = 0; k < r->count; k++)
@@ -206,8 +186,7 @@ static bool has_pass(const rows *r, int p)
     return any;
 }
 
-/* Finds the reductions of a pass, in order; their number. */
-static int find_pass(rows *r, int p)
+int nd__rows_find_pass(nd__rows *r, int p)
 {
     int n = 0;
     for (int k = 0; k < r->count; k++)
@@ -220,7 +199,7 @@ static int find_pass(rows *r, int p)
 
 /* What a pass accumulates: `parts` registers for each reduction, 32 lanes in all. */
 typedef struct lanes_pass {
-    rows *r;
+    nd__rows *r;
     int p, n, parts;
 } lanes_pass;
 
@@ -249,7 +228,7 @@ static void accumulate(lanes_pass *l, nd__kaffine at, int64_t count)
             nd__kval x = masked(e, l->r->found[k]->node, nd__emit_wide(e, l->r->found[k]->operand));
             *acc = nd__k_op2(&e->b, nd__reduction_op(l->r->found[k]->node), *acc, x);
         }
-        store_kept(l->r, l->p);
+        nd__rows_store_kept(l->r, l->p);
         nd__emit_outputs(e, l->p);
     }
     nd__memo_restore(e, kept);
@@ -297,7 +276,7 @@ static void block(lanes_pass *l, nd__kaffine at, int64_t length, nd__kval *total
 }
 
 /* A pass with n reductions over a long row. */
-static void reduce_lanes(rows *r, int p, int n)
+static void reduce_lanes(nd__rows *r, int p, int n)
 {
     nd__emit *e = &r->e;
     lanes_pass l = {r, p, n, ROW_LANES / e->lanes};
@@ -318,85 +297,39 @@ static void reduce_lanes(rows *r, int p, int n)
 }
 
 typedef struct plain_pass {
-    rows *r;
+    nd__rows *r;
     int p;
 } plain_pass;
 
 static void store_pass(nd__emit *e, void *data)
 {
     const plain_pass *pass = data;
-    store_kept(pass->r, pass->p);
+    nd__rows_store_kept(pass->r, pass->p);
     nd__emit_outputs(e, pass->p);
 }
 
-static void long_row(rows *r)
+static void long_row(nd__rows *r)
 {
     nd__emit *e = &r->e;
     for (int p = 0; p < r->passes; p++) {
         nd__hoist(e, p);
-        if (!has_pass(r, p))
+        if (!nd__rows_has_pass(r, p))
             continue;
-        int n = find_pass(r, p);
+        int n = nd__rows_find_pass(r, p);
         if (n > 0)
             reduce_lanes(r, p, n);
         else
             nd__over_lanes(e, r->length, store_pass, &(plain_pass){r, p});
-        load_kept(r, p);
+        nd__rows_load_kept(r, p);
     }
     nd__hoist(e, r->passes);
-    nd__emit_outputs(e, AFTER_ROW);
-}
-
-/* -- short rows: rows in the lanes -------------------------------------------------------------------------------- */
-
-/* A pass over rows of which the lanes hold one element each, with n reductions. */
-static void reduce_rows(rows *r, int p, int n)
-{
-    nd__emit *e = &r->e;
-    nd__kval *kept = nd__memo_keep(e);
-    for (int k = 0; k < n; k++)
-        r->acc[k] = nd__reduction_start(&e->b, r->found[k]->node, e->lanes);
-    int32_t c = nd__k_for(&e->b, nd__k_at(0), nd__k_at(r->length), 1, n, r->acc, r->carried);
-    e->coord[r->axis] = nd__k_plus(nd__k_at(0), c, 1);
-    e->open |= 1u << r->axis;
-    for (int k = 0; k < n; k++)
-        r->acc[k] = nd__k_op2(&e->b, nd__reduction_op(r->found[k]->node), r->carried[k],
-                              nd__emit_wide(e, r->found[k]->operand));
-    store_kept(r, p);
-    nd__emit_outputs(e, p);
-    nd__k_end_for(&e->b, r->acc, r->carried);
-    e->open &= ~(1u << r->axis);
-    nd__memo_restore(e, kept);
-    for (int k = 0; k < n; k++)
-        e->memo[r->found[k]->given] = nd__reduction_end(&e->b, r->found[k]->node, r->carried[k]);
-}
-
-static void short_rows(nd__emit *e, void *data)
-{
-    rows *r = data;
-    nd__expr *saved = nd__arena_alloc(r->s.arena, (size_t)r->s.expr_count, sizeof *saved);
-    if (!saved) {
-        r->s.failed = true;
-        return;
-    }
-    memcpy(saved, r->s.exprs, (size_t)r->s.expr_count * sizeof *saved);
-    for (int p = 0; p < r->passes; p++) {
-        nd__hoist(e, p);
-        if (!has_pass(r, p))
-            continue;
-        reduce_rows(r, p, find_pass(r, p));
-        load_kept(r, p);
-    }
-    nd__hoist(e, r->passes);
-    nd__emit_outputs(e, AFTER_ROW);
-    /* The rows left over are written by the same walk again. */
-    memcpy(r->s.exprs, saved, (size_t)r->s.expr_count * sizeof *saved);
+    nd__emit_outputs(e, ND__AFTER_ROW);
 }
 
 /* -- the kernel --------------------------------------------------------------------------------------------------- */
 
 /* Loops over the axes outside the row. */
-static void over_rows(rows *r, int axis)
+static void over_rows(nd__rows *r, int axis)
 {
     nd__emit *e = &r->e;
     if (axis == e->lane_axis && !r->long_rows)
@@ -411,13 +344,13 @@ static void over_rows(rows *r, int axis)
     } else if (r->long_rows) {
         long_row(r);
     } else if (e->lane_axis >= 0) {
-        nd__over_lanes(e, r->s.size[e->lane_axis], short_rows, r);
+        nd__over_lanes(e, r->s.size[e->lane_axis], nd__rows_in_lanes, r);
     } else {
-        short_rows(e, r);
+        nd__rows_in_lanes(e, r);
     }
 }
 
-static bool find_reductions(rows *r, const nd__group *g)
+static bool find_reductions(nd__rows *r, const nd__group *g)
 {
     nd__space *s = &r->s;
     r->reductions = nd__arena_alloc(s->arena, (size_t)g->member_count, sizeof *r->reductions);
@@ -428,8 +361,8 @@ static bool find_reductions(rows *r, const nd__group *g)
         if (!(nd__ops[n->op].traits & ND__REDUCTION))
             continue;
         nd__index identity = nd__identity(&n->inputs[0]->shape);
-        reduction *red = &r->reductions[r->count++];
-        *red = (reduction){.node = n, .operand = nd__resolve(s, n->inputs[0], &identity)};
+        nd__row_reduction *red = &r->reductions[r->count++];
+        *red = (nd__row_reduction){.node = n, .operand = nd__resolve(s, n->inputs[0], &identity)};
         red->given = nd__expr_given(s, &n->results[0], nd__axes_of(s, g->rank - 1));
         nd__know(s, &n->results[0], red->given);
     }
@@ -438,7 +371,7 @@ static bool find_reductions(rows *r, const nd__group *g)
 
 bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
 {
-    rows r = {.axis = g->rank - 1, .length = g->size[g->rank - 1], .long_rows = g->size[g->rank - 1] > CHAIN};
+    nd__rows r = {.axis = g->rank - 1, .length = g->size[g->rank - 1], .long_rows = g->size[g->rank - 1] > CHAIN};
     int64_t points = 1, flops = 0;
     nd__space_begin(&r.s, b, g, g->rank, g->size);
     for (int d = 0; d < g->rank; d++)
@@ -450,26 +383,30 @@ bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
         return nd__block_failed(b);
     nd__add_outputs(&r.s);
     for (int i = 0; i < r.s.expr_count; i++)
-        flops += points * (r.s.exprs[i].kind == ND__E_OP && in_row(&r, i));
+        flops += points * (r.s.exprs[i].kind == ND__E_OP && nd__in_row(&r, i));
     flops += points * r.count;
     r.axis -= nd__collapse(&r.s, 0, r.axis - 1);
     r.e.lanes = nd__register_lanes(&r.s);
     r.e.lane_axis = r.long_rows ? r.axis : nd__lane_axis(&r.s, 0, r.axis - 1);
     r.keep = nd__arena_alloc(b->arena, (size_t)r.s.expr_count, sizeof *r.keep);
+    r.turned = nd__arena_alloc(b->arena, (size_t)r.s.expr_count, sizeof *r.turned);
     r.scratch = nd__arena_alloc(b->arena, (size_t)r.s.expr_count, sizeof *r.scratch);
     size_t room = (size_t)r.count * MAX_PARTS;
-    r.found = nd__arena_alloc(b->arena, (size_t)r.count, sizeof(const reduction *));
+    r.found = nd__arena_alloc(b->arena, (size_t)r.count, sizeof(const nd__row_reduction *));
     r.acc = nd__arena_alloc(b->arena, room, sizeof *r.acc);
     r.carried = nd__arena_alloc(b->arena, room, sizeof *r.carried);
     r.total = nd__arena_alloc(b->arena, room, sizeof *r.total);
     r.total_carried = nd__arena_alloc(b->arena, room, sizeof *r.total_carried);
-    if (!r.keep || !r.scratch || !r.found || !r.acc || !r.carried || !r.total || !r.total_carried)
+    if (!r.keep || !r.turned || !r.scratch || !r.found || !r.acc || !r.carried || !r.total || !r.total_carried)
         return nd__block_failed(b);
     find_stages(&r);
     if (r.axis > 0)
         nd__cut(&r.s, 0, r.e.lane_axis == 0 ? r.e.lanes : 1, nd__work(&r.s));
     int lanes = r.e.lanes, lane_axis = r.e.lane_axis;
-    find_kept(&r, r.long_rows || lane_axis < 0 ? 1 : lanes);
+    if (!r.long_rows)
+        nd__rows_find_turned(&r);
+    find_kept(&r);
+    add_scratch(&r, r.long_rows || lane_axis < 0 ? 1 : lanes);
     r.e = nd__emit_begin(&r.s, "rows");
     r.e.lanes = r.e.count = lane_axis < 0 ? 1 : lanes;
     r.e.lane_axis = lane_axis;

@@ -85,6 +85,15 @@ static void interleave(nd__ir *ir, int n, int g, int u, LLVMValueRef *x, LLVMVal
     *x = a, *y = b;
 }
 
+/* Ends LLVM's search for one shuffle in place of several: it goes four deep, finds none in a transpose, and takes
+ * longer than all the rest of code generation. Nothing is emitted for the fence, which is there for floats only. */
+static LLVMValueRef fence(nd__ir *ir, LLVMValueRef x)
+{
+    const LLVMTypeKind kind = LLVMGetTypeKind(LLVMGetElementType(LLVMTypeOf(x)));
+    const bool floats = kind == LLVMFloatTypeKind || kind == LLVMDoubleTypeKind;
+    return floats ? nd__ir_unary(ir, "llvm.arithmetic.fence", x) : x;
+}
+
 /* Within groups of 16 bytes by interleaving (the unpack instructions), then the groups among each other by splits (the
  * instructions that move 128-bit parts): log2 n steps of n/2 pairs, two instructions a pair where the vectors are
  * registers. */
@@ -108,6 +117,8 @@ void nd__ir_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors)
             v[q + 1] = one;
         }
     }
+    for (int i = 0; i < n && g > 1; i++)
+        v[i] = fence(ir, v[i]);
     /* For each j: the n / g vectors v[q g + j], a square of groups, transposed. The vector at place i of m becomes the
      * evens at i / 2 and the odds at i / 2 + m / 2; after log2 m steps each group is home. */
     int m = n / g;

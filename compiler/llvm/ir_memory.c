@@ -78,7 +78,8 @@ static void go_to_head(nd__ir *ir, const nd__frame *frame)
 }
 
 /* Base plus the first `count` terms (terms: iv, factor; ..), where the last of them is defined. Buffer -1: a number,
- * base 0. */
+ * base 0. Pointers are frozen, which changes nothing: LLVM's strength reduction then sees one pointer that moves and
+ * not each load of a tile, over whose best form it would think as long as all other passes take. */
 static LLVMValueRef partial_sum(nd__fn *f, int32_t buffer, const int64_t *terms, int count)
 {
     nd__ir *ir = f->ir;
@@ -98,7 +99,7 @@ static LLVMValueRef partial_sum(nd__fn *f, int32_t buffer, const int64_t *terms,
     LLVMValueRef term = terms[2 * count - 1] == 1 ? frame->counter : LLVMBuildMul(B, frame->counter, factor, "");
     LLVMValueRef value = term;
     if (buffer >= 0)
-        value = LLVMBuildGEP2(B, ir->i8, before, &term, 1, "");
+        value = LLVMBuildFreeze(B, LLVMBuildGEP2(B, ir->i8, before, &term, 1, ""), "");
     else if (count > 1)
         value = LLVMBuildAdd(B, before, term, "");
     /* Nothing is inserted when the sum is the counter itself. */

@@ -123,3 +123,12 @@ nd__plan *schedule_plan(nd_module *m)
     nd_module_destroy(m);
     return plan;
 }
+
+nd__plan *schedule_checked(const char *what, nd_module *m)
+{
+    uint64_t state = 17;
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s: %s", what, nd_module_error(m));
+    schedule_check(what, m, true, &state);
+    schedule_check(what, m, false, &state);
+    return schedule_plan(m);
+}

@@ -13,5 +13,7 @@ void schedule_check(const char *what, nd_module *m, bool passes, uint64_t *state
 int schedule_check_chunked(void);
 /* The plan of the module's first entry point after all passes, for a processor with AVX-512; the module is destroyed. */
 nd__plan *schedule_plan(nd_module *m);
+/* The same, after schedule_check with passes and without. */
+nd__plan *schedule_checked(const char *what, nd_module *m);
 
 #endif

@@ -1,20 +1,9 @@
 /* Loops in plans: what a turn has to do, and what it has not; with the interpreter's bits. */
 #include "compiler/schedule/schedule.h"
-#include "random_op.h"
 #include "schedule_check.h"
 
 #include <check.h>
 #include <string.h>
-
-/* Gives the plan of a module of one entry point that computes the interpreter's bits. */
-static nd__plan *checked(const char *what, nd_module *m)
-{
-    uint64_t state = 17;
-    ck_assert_msg(nd_module_status(m) == ND_OK, "%s: %s", what, nd_module_error(m));
-    schedule_check(what, m, true, &state);
-    schedule_check(what, m, false, &state);
-    return schedule_plan(m);
-}
 
 /* The steps of the n-th loop. */
 static const nd__steps *turn_of(const nd__steps *steps, int n)
@@ -53,7 +42,7 @@ START_TEST(what_every_turn_does_alike)
             nd_function(m, "outer", ND_VALUES(p, v, row), ND_VALUES(in[0], nd_mul(v, nd_const(m, 0.5))));
         nd_scan(outer, 3, ND_VALUES(nd_at(x, "0"), w), ND_VALUES(x), false, out);
         nd_function(m, "f", ND_VALUES(x, w), ND_VALUES(out[0], out[1]));
-        nd__plan *plan = checked("alike", m);
+        nd__plan *plan = schedule_checked("alike", m);
         const nd__steps *outside = turn_of(&plan->steps, 0), *inside = turn_of(outside, 0);
         ck_assert_int_eq(kernels(plan, inside, "transpose"), 0);
         ck_assert_int_eq(kernels(plan, outside, "transpose"), carried);

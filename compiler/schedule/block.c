@@ -198,8 +198,13 @@ static void settle_sinks(nd__block *b)
         const nd_value *v = past_names(sink->value);
         if (!writers[i])
             continue;
-        if (!writers[i]->copy && nd__spot_of(b, v, &sink->source)) /* written for an earlier sink */
+        if (!writers[i]->copy && nd__spot_of(b, v, &sink->source)) { /* written for an earlier sink */
+            if (!nd__can_place(writers[i]) || (sink->old && !order_before_write(b, writers[i], sink->old)))
+                continue;
+            nd__place_sink(b, v, sink->spot);
+            sink->source.buffer = -1;
             continue;
+        }
         if (sink->old && !order_before_write(b, writers[i], sink->old))
             detour(b, sink);
         nd__spot to = sink->source.buffer >= 0 ? sink->source : sink->spot;

@@ -47,6 +47,7 @@ typedef struct nd__group {
     nd__uses uses; /* of values that are computed elsewhere */
     int visited;   /* stamp of the search for cycles */
     int merged;    /* the group that took this one over; -1: none */
+    bool places;   /* it stores parts of a concatenation */
     bool little;   /* takes hardly any memory of the arena */
     bool done;     /* its steps are in the plan */
 } nd__group;
@@ -59,6 +60,16 @@ typedef struct nd__sink {
         *old;        /* the leaf that reads the memory being overwritten, all reads of which come first; NULL: none */
     nd__spot source; /* where to copy it from at the end; buffer -1: its group writes it in place */
 } nd__sink;
+
+/* Where a value is stored beside its own spot (place.c). */
+typedef struct nd__place {
+    const nd_value *value;
+    const nd_value *whole; /* as a part of it; NULL: at `spot` */
+    int part;
+    nd__spot spot;
+    nd__lin at; /* from there on, by the value's axes */
+    int64_t elems;
+} nd__place;
 
 /* A loop around a block: the steps before it may do what every turn would do alike. */
 typedef struct nd__loop {
@@ -84,6 +95,8 @@ typedef struct nd__block {
     int group_count, group_room;
     nd__sink *sinks;
     int sink_count;
+    nd__place *places;
+    int place_count, place_room;
     int stamp;
     bool failed; /* memory ran out, or the module has the error */
 } nd__block;
@@ -123,6 +136,17 @@ void nd__order_after(nd__block *b, nd__group *g, int before);
 bool nd__depends(nd__block *b, int group, int on);
 /* A use of a value at the very point of the domain. */
 bool nd__aligned(const nd__use *u);
+
+/* -- places (place.c) -------------------------------------------------------------------------------------------------
+ */
+
+/* Whether the group's kernel can store what it computes anywhere. */
+bool nd__can_place(const nd__group *g);
+/* Lets the group that computes a value store it at a spot too, row-major. */
+void nd__place_sink(nd__block *b, const nd_value *v, nd__spot spot);
+/* Lets the group that computes a part of a concatenation store it there; false: it cannot. */
+bool nd__place_part(nd__block *b, const nd__node *concat, int part);
+bool nd__part_is_placed(const nd__block *b, const nd__node *concat, int part);
 
 /* -- kernels of one kind of group each; every one appends its steps. False: memory ran out, or the module has the
  * error. */

@@ -291,6 +291,7 @@ static void connect(nd__block *b, nd__group *g, const nd__uses *u)
 static void merge(nd__block *b, nd__group *g, nd__group *from)
 {
     from->merged = g->number;
+    g->places |= from->places;
     for (int i = 0; i < from->member_count; i++)
         add_member(b, g, b->m->nodes[from->members[i]]);
     for (int i = 0; i < from->after_count; i++)
@@ -401,7 +402,7 @@ static void absorb_producers(nd__block *b, nd__group *g, const nd__node *n, cons
 {
     for (int i = 0; i < u->count; i++) {
         nd__group *from = home_of(b, u->items[i].value->node);
-        if (!from || from == g || from->kind != ND__G_MAP || from->copy || u->items[i].memory)
+        if (!from || from == g || from->kind != ND__G_MAP || from->copy || from->places || u->items[i].memory)
             continue;
         bool only = true;
         for (int k = 0; only && k < from->member_count; k++) {
@@ -505,6 +506,43 @@ static void group_anchor(nd__block *b, const nd__node *n, nd__group_kind kind, c
         b->in_memory[n->number] = true;
     if (!memory_only(n))
         absorb_producers(b, g, n, &u, users);
+    connect(b, g, &u);
+}
+
+/* Makes maps over one domain one, unless one of them needs the other. */
+static void merge_apart(nd__block *b, nd__group *g, nd__group *from)
+{
+    nd_shape domain = nd_shape_of((size_t)g->rank, g->size);
+    if (g != from && g->kind == ND__G_MAP && from->kind == ND__G_MAP && shape_is(&domain, from->rank, from->size) &&
+        !nd__depends(b, g->number, from->number) && !nd__depends(b, from->number, g->number))
+        merge(b, g, from);
+}
+
+/* Parts that can be are stored by the groups that compute them, by one kernel where that can be; the others are read
+ * and stored here. */
+static void group_concat(nd__block *b, const nd__node *n, const use_lists *users)
+{
+    nd__group *g = new_group(b, ND__G_MOVE, &n->results[0].shape), *last = NULL;
+    nd__uses u = {0};
+    if (!g)
+        return;
+    g->anchor = n;
+    for (int i = 0; i < n->input_count; i++) {
+        nd__index own = nd__identity(&n->inputs[i]->shape);
+        if (!nd__place_part(b, n, i)) {
+            use_value(b, &u, n->inputs[i], &own);
+            continue;
+        }
+        nd__group *from = home_of(b, n->inputs[i]->node);
+        from->places = true;
+        nd__order_after(b, g, from->number);
+        if (last)
+            merge_apart(b, last, from);
+        last = nd__group_of(b, from->number);
+    }
+    add_member(b, g, n);
+    b->in_memory[n->number] = true;
+    absorb_producers(b, g, n, &u, users);
     connect(b, g, &u);
 }
 
@@ -677,6 +715,8 @@ bool nd__group_nodes(nd__block *b)
             group_anchor(b, n, ND__G_ARG, &users);
         } else if (n->op == ND__OP_scatter_add) {
             group_anchor(b, n, ND__G_SCATTER, &users);
+        } else if (n->op == ND__OP_concat) {
+            group_concat(b, n, &users);
         } else {
             group_anchor(b, n, ND__G_MOVE, &users);
         }

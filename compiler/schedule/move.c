@@ -1,4 +1,4 @@
-/* Moving elements: concat, pad. One kernel for each part of the result. */
+/* Moving elements: concat, pad. One kernel for each part of the result that no other stores there (place.c). */
 #include "compiler/schedule/emit.h"
 
 /* Where element (i, j, ..) of an operand lies in the result: along axis d at first[d] + step[d] * i. */
@@ -40,7 +40,7 @@ static bool lower_concat(nd__block *b, const nd__group *g, nd__steps *steps)
     for (int d = 0; d < n->results[0].shape.rank; d++)
         p.step[d] = 1;
     for (int i = 0; i < n->input_count; i++) {
-        if (!place(b, g, n->inputs[i], &p, steps))
+        if (!nd__part_is_placed(b, n, i) && !place(b, g, n->inputs[i], &p, steps))
             return false;
         p.first[axis] += n->inputs[i]->shape.dims[axis];
     }

@@ -1,0 +1,116 @@
+/* Values stored where they are wanted, by the kernels that compute them; with the interpreter's bits. */
+#include "compiler/schedule/schedule.h"
+#include "schedule_check.h"
+
+#include <check.h>
+
+/* A graph over x and w, [5,20] and [20,20], whose plan has so many steps. */
+static void check(const char *what, nd_module *m, int steps)
+{
+    nd__plan *plan = schedule_checked(what, m);
+    if (plan->steps.count != steps)
+        nd__plan_print(plan, true, stderr);
+    ck_assert_msg(plan->steps.count == steps, "%s: %d steps, expected %d", what, plan->steps.count, steps);
+    nd__plan_destroy(plan);
+}
+
+static nd_module *with_inputs(nd_value **x, nd_value **w)
+{
+    nd_module *m = nd_module_create("places");
+    *x = nd_input(m, "x", ND_F32, ND_SHAPE(5, 20));
+    *w = nd_input(m, "w", ND_F32, ND_SHAPE(20, 20));
+    return m;
+}
+
+#define CONCAT(axis, ...) nd_concat(ND_VALUES(__VA_ARGS__), axis)
+
+/* Maps that need nothing of each other are one kernel, however often their values are parts. */
+START_TEST(parts_of_maps)
+{
+    nd_value *x, *w;
+    nd_module *m = with_inputs(&x, &w);
+    nd_value *a = nd_exp(x), *b = nd_sin(nd_add(x, x)), *c = nd_sqrt(a);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(CONCAT(1, a, b, c), CONCAT(0, c, b, c)));
+    check("maps", m, 1);
+    for (int axis = 0; axis < 2; axis++) { /* of different shapes they are not */
+        m = with_inputs(&x, &w);
+        nd_function(m, "f", ND_VALUES(x, w), ND_VALUES(CONCAT(axis, nd_exp(axis ? nd_at(w, "1:6") : w), nd_sin(x))));
+        check("other shapes", m, axis ? 1 : 2);
+    }
+}
+END_TEST
+
+/* A product stores its tiles in the whole; another that needs the first part comes after it. */
+START_TEST(parts_of_products)
+{
+    nd_value *x, *w;
+    nd_module *m = with_inputs(&x, &w);
+    nd_value *a = nd_tanh(nd_matmul(x, w)), *b = nd_matmul(a, w);
+    nd_function(m, "f", ND_VALUES(x, w), ND_VALUES(nd_exp(nd_transpose(CONCAT(1, a, b), ND_ALL_AXES))));
+    check("products", m, 3);
+}
+END_TEST
+
+/* What is no kernel's result is read and stored by the concatenation itself. */
+START_TEST(parts_of_views)
+{
+    nd_value *x, *w;
+    nd_module *m = with_inputs(&x, &w);
+    nd_value *a = nd_exp(x);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(CONCAT(0, nd_at(a, "::-1"), a, x, nd_at(a, "1:2"))));
+    check("views", m, 4);
+}
+END_TEST
+
+/* What is still read is overwritten at the end: v := v's rows the other way round, and v + 1. */
+START_TEST(parts_over_what_is_read)
+{
+    nd_value *x, *w;
+    nd_module *m = with_inputs(&x, &w);
+    nd_value *v = nd_variable(m, "v", ND_F32, ND_SHAPE(10, 20), nd_zeros());
+    nd_value *low = nd_exp(nd_at(v, ":5")), *high = nd_sin(nd_at(v, "5:"));
+    nd_function *f = nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_sum(nd_mul(low, x), ND_ALL_AXES, false)));
+    nd_assign(f, v, CONCAT(0, high, low));
+    nd__plan_destroy(schedule_checked("over", m));
+}
+END_TEST
+
+/* One kernel for all: outputs, one of them through a reshape, and variables, one of which it reads. */
+START_TEST(one_value_in_many_places)
+{
+    nd_value *x, *w;
+    nd_module *m = with_inputs(&x, &w);
+    nd_value *v = nd_variable(m, "v", ND_F32, ND_SHAPE(5, 20), nd_zeros()),
+             *u = nd_variable(m, "u", ND_F32, ND_SHAPE(5, 20), nd_zeros()), *y = nd_tanh(nd_add(x, v));
+    nd_function *f = nd_function(m, "f", ND_VALUES(x), ND_VALUES(y, y, nd_reshape(y, ND_SHAPE(100)), CONCAT(0, y, y)));
+    nd_assign(f, v, y);
+    nd_assign(f, u, y);
+    check("places", m, 1);
+    m = with_inputs(&x, &w); /* of two variables that are read crosswise one is copied at the end */
+    v = nd_variable(m, "v", ND_F32, ND_SHAPE(20, 20), nd_zeros());
+    u = nd_variable(m, "u", ND_F32, ND_SHAPE(20, 20), nd_zeros());
+    y = nd_matmul(u, nd_exp(v));
+    f = nd_function(m, "f", ND_VALUES(), ND_VALUES(y));
+    nd_assign(f, u, y);
+    nd_assign(f, v, y);
+    nd__plan_destroy(schedule_checked("crosswise", m));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("schedule_places");
+    TCase *t = tcase_create("places");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, parts_of_maps);
+    tcase_add_test(t, parts_of_products);
+    tcase_add_test(t, parts_of_views);
+    tcase_add_test(t, parts_over_what_is_read);
+    tcase_add_test(t, one_value_in_many_places);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

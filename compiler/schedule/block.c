@@ -37,7 +37,7 @@ nd__spot nd__new_buffer(nd__block *b, nd_dtype dtype, int64_t elems, const char 
     return spot;
 }
 
-static void set_spot(nd__block *b, const nd_value *v, nd__spot spot)
+void nd__set_spot(nd__block *b, const nd_value *v, nd__spot spot)
 {
     nd__spot **spots = &b->spots[v->node->number];
     if (!*spots) {
@@ -63,7 +63,8 @@ static bool allocate(nd__block *b)
     b->home = nd__arena_alloc(b->arena, n, sizeof *b->home);
     b->virtual_cost = nd__arena_alloc(b->arena, n, sizeof *b->virtual_cost);
     b->spots = nd__arena_alloc(b->arena, n, sizeof *b->spots);
-    if (!b->need || !b->in_memory || !b->copied || !b->home || !b->virtual_cost || !b->spots)
+    b->stacks = nd__arena_alloc(b->arena, n, sizeof *b->stacks);
+    if (!b->need || !b->in_memory || !b->copied || !b->home || !b->virtual_cost || !b->spots || !b->stacks)
         return nd__block_failed(b);
     for (size_t i = 0; i < n; i++)
         b->home[i] = -1;
@@ -96,7 +97,7 @@ static void place_constants(nd__block *b)
             return;
         b->plan->buffers[spot.buffer].where = ND__IN_CONST;
         b->plan->buffers[spot.buffer].data = data->items;
-        set_spot(b, &n->results[0], spot);
+        nd__set_spot(b, &n->results[0], spot);
     }
 }
 
@@ -211,7 +212,7 @@ static void settle_sinks(nd__block *b)
         if (writers[i]->copy)
             writers[i]->sink = to;
         else
-            set_spot(b, v, to);
+            nd__set_spot(b, v, to);
     }
 }
 
@@ -225,11 +226,13 @@ static void place_values(nd__block *b)
         const nd__node *n = b->m->nodes[i];
         if (!b->need[i] || b->home[i] < 0 || !(b->in_memory[i] || b->copied[i]))
             continue;
+        if (n->op == ND__OP_scan)
+            nd__place_stacks(b, n);
         for (int r = 0; r < n->result_count; r++) {
             const nd_value *v = &n->results[r];
             nd__spot spot;
             if (!nd__spot_of(b, v, &spot))
-                set_spot(b, v, nd__new_buffer(b, v->dtype, nd__elements(&v->shape), v->name));
+                nd__set_spot(b, v, nd__new_buffer(b, v->dtype, nd__elements(&v->shape), v->name));
         }
     }
 }
@@ -342,9 +345,9 @@ bool nd__schedule_block(const nd__block *like, const nd_function *f, const nd__s
     if (!allocate(&b))
         return false;
     for (int i = 0; i < f->input_count; i++)
-        set_spot(&b, f->inputs[i], inputs[i]);
+        nd__set_spot(&b, f->inputs[i], inputs[i]);
     for (int i = 0; i < b.m->variable_count && variables; i++)
-        set_spot(&b, b.m->variables[i]->read, variables[i]);
+        nd__set_spot(&b, b.m->variables[i]->read, variables[i]);
     for (int i = 0; i < sink_count; i++)
         sinks[i].source.buffer = -1;
     mark_needed(&b);

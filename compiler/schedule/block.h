@@ -91,6 +91,7 @@ typedef struct nd__block {
     int *home;            /* by node: the group that computes it; -1: a leaf, a view, or computed wherever it is used */
     int *virtual_cost;    /* by node: operations that computing it where it is used takes; 0: it is not */
     nd__spot **spots;     /* by node, by result: where it lies; NULL: nowhere */
+    nd__spot **stacks;    /* by node, of a scan: the rows that each carry lies in; buffer -1: none */
     nd__group **groups;
     int group_count, group_room;
     nd__sink *sinks;
@@ -114,6 +115,7 @@ static inline bool nd__is_view(const nd__node *n)
 
 /* Where a value lies, if it lies in memory. */
 bool nd__spot_of(const nd__block *b, const nd_value *v, nd__spot *spot);
+void nd__set_spot(nd__block *b, const nd_value *v, nd__spot spot);
 /* A new buffer in the arena, and the spot at its start. */
 nd__spot nd__new_buffer(nd__block *b, nd_dtype dtype, int64_t elems, const char *name);
 /* Memory ran out, unless the module has an error already; false. */
@@ -162,6 +164,8 @@ bool nd__lower_arg(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_move(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_scatter(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_control(nd__block *b, const nd__group *g, nd__steps *steps);
+/* Before its other results get places: lets carries of a scan lie in what it stacks of them (control.c). */
+void nd__place_stacks(nd__block *b, const nd__node *n);
 /* Where to compute what depends on nothing but v, which lies in memory: `steps`, or those before the loops around them
  * that do not change v (control.c). */
 nd__steps *nd__steps_for(const nd__block *b, const nd_value *v, nd__steps *steps);

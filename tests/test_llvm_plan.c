@@ -273,6 +273,34 @@ START_TEST(listings)
 }
 END_TEST
 
+/* Layers on other memory each, in no regular order, then a step that only looks like another one: they are written once
+ * and run as often as the plan says. */
+START_TEST(plan_of_layers)
+{
+    static const float scale[3] = {0.5f, -3, 1e-3f};
+    enum { LAYERS = 11 };
+    nd__plan *p = kplan_create(&arena, "step");
+    const int x = kplan_buffer(p, ND__IN_INPUT, ND_F32, 8, 0), out = kplan_buffer(p, ND__IN_OUTPUT, ND_F32, 8, 0);
+    const int c = kplan_constant(p, ND_F32, 3, scale), w = kplan_buffer(p, ND__IN_STATE, ND_F32, 8 * LAYERS, 0);
+    nd__kernel *update = axpy("update", 8), *twice = doubled();
+    for (int layer = 0; layer < LAYERS; layer++) {
+        const int h = kplan_buffer(p, ND__IN_ARENA, ND_F32, 8, 32 * (layer * 4 % LAYERS));
+        kplan_run(p, &p->steps, update, (nd__karg[]){{.buffer = x}, {.buffer = c, .offset = 1}, {.buffer = h}});
+        kplan_run(p, &p->steps, twice, (nd__karg[]){{.buffer = h}, {.buffer = out}});
+        kplan_run(p, &p->steps, update,
+                  (nd__karg[]){{.buffer = h}, {.buffer = c}, {.buffer = w, .offset = 8 * (layer * 3 % LAYERS)}});
+    }
+    kplan_run(p, &p->steps, update, (nd__karg[]){{.buffer = x}, {.buffer = c, .offset = 2}, {.buffer = out}});
+    native_check(p, NULL, 5);
+    int calls = 0;
+    char *ir = listing(p, "x86-64-v3", ND__LIST_IR);
+    for (const char *at = ir; (at = strstr(at, "call void @\"step/")); at++)
+        calls++;
+    ck_assert_int_eq(calls, 4);
+    free(ir);
+}
+END_TEST
+
 /* LLVM's own memory is its own affair (it stops the process); ours runs out with a message and without a leak. */
 START_TEST(memory_may_run_out)
 {
@@ -323,6 +351,7 @@ int main(void)
     tcase_add_test(tcase, several_plans);
     tcase_add_test(tcase, targets);
     tcase_add_test(tcase, listings);
+    tcase_add_test(tcase, plan_of_layers);
     tcase_add_test(tcase, memory_may_run_out);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -1,0 +1,74 @@
+/* Entry functions while they are written: what the files about them share. Inside compiler/llvm/ only. */
+#ifndef NADIR_LLVM_IR_ENTRY_H
+#define NADIR_LLVM_IR_ENTRY_H
+
+#include "compiler/llvm/ir.h"
+
+/* A function for all kernels that are equal to `kernel`. */
+typedef struct nd__shape {
+    const nd__kernel *kernel;
+    uint64_t hash;
+    char *name;
+    bool *shared; /* by argument: may overlap another one in some call */
+    LLVMValueRef function;
+    struct nd__task *tasks; /* for the steps that run it in chunks */
+} nd__shape;
+
+/* The kernels of a module. */
+typedef struct nd__shapes {
+    nd__ir *ir;
+    nd__shape *items;
+    int count;
+    int **of; /* by plan, by kernel: the item */
+    LLVMValueRef fork;
+} nd__shapes;
+
+/* Steps that follow each other again and again, on other memory: the layers of a model. */
+typedef struct nd__repeat {
+    int period, count;
+    LLVMValueRef turn; /* 0 .. count-1 */
+} nd__repeat;
+
+/* The entry that is being written. */
+typedef struct nd__entry {
+    nd__ir *ir;
+    const nd__plan *plan;
+    nd__shapes *all;
+    const int *of;
+    LLVMValueRef function;
+    LLVMValueRef state, arena, in, out;
+    LLVMValueRef parallel; /* how chunks are handed out; NULL: the plan has none */
+    LLVMValueRef frame;    /* the arguments that a chunk's task is given */
+    LLVMValueRef counters[ND__MAX_NEST];
+    int depth;
+    const nd__repeat *repeat; /* NULL: outside of any */
+} nd__entry;
+
+int nd__argument_count(const nd__kernel *k);
+
+/* -- entries (ir_entry.c) ----------------------------------------------------------------------------------------- */
+
+/* The plan as a function: an nd_entry, or with chunks an nd_parallel_entry. `of`: its kernels among all. */
+LLVMValueRef nd__ir_entry(nd__shapes *all, const nd__plan *plan, const int *of, const char *name, bool parallel);
+LLVMTypeRef nd__ir_entry_type(const nd__ir *ir, bool parallel);
+/* Where argument i of a step begins, in its first chunk and for the first worker. */
+LLVMValueRef nd__ir_argument(nd__entry *e, const nd__step *step, int i);
+
+/* -- chunks (ir_task.c) ------------------------------------------------------------------------------------------- */
+
+/* Runs the chunks of a step, on threads or one after the other. */
+void nd__ir_chunks(nd__entry *e, const nd__step *step);
+/* Memory for the arguments of any step that has chunks. */
+LLVMValueRef nd__ir_frame(nd__entry *e);
+
+/* -- repeats (ir_repeat.c) ---------------------------------------------------------------------------------------- */
+
+/* How the steps from the first one on repeat, if that saves much; count 1: they do not. */
+nd__repeat nd__find_repeat(const nd__plan *plan, const int *of, const nd__step *first, int count);
+
+/* -- for C (ir_symbol.c) ------------------------------------------------------------------------------------------ */
+
+/* The function NAME(state, arena, in0, .., out0, ..) around an nd_entry; for "init" NAME(state, arena, seed). */
+void nd__ir_symbol(nd__ir *ir, const nd__plan *plan, const char *name, LLVMValueRef called);
+
+#endif

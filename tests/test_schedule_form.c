@@ -85,6 +85,30 @@ START_TEST(short_rows_are_turned)
 }
 END_TEST
 
+/* A convolution, both its gradients and pools over much data are work for several threads. */
+START_TEST(windows_run_in_chunks)
+{
+    nd_module *m = nd_module_create("windows");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(32, 40, 40, 16)), *grads[2];
+    nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(3, 3, 16, 32), nd_zeros());
+    nd_value *y = nd_max_pool2d(nd_conv2d(nd_sin(x), w, (&(nd_conv_options){.same = true})),
+                                (&(nd_pool_options){.window = {2, 2}}));
+    nd_gradients(nd_sum(y, ND_ALL_AXES, false), 2, (nd_value *[]){x, w}, grads);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(grads[0], grads[1]));
+    nd__plan *plan = schedule_plan(m);
+    int windows = 0;
+    for (int i = 0; i < plan->steps.count; i++) {
+        const nd__step *step = &plan->steps.items[i];
+        if (!strstr(step->label, "conv2d") && !strstr(step->label, "max_pool"))
+            continue;
+        ck_assert_msg(step->chunks > 1 && step->chunks % 2 == 0, "%s: %d chunks", step->label, step->chunks);
+        windows++;
+    }
+    ck_assert_int_ge(windows, 5);
+    nd__plan_destroy(plan);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule_form");
@@ -92,6 +116,7 @@ int main(void)
     tcase_set_timeout(all, 300);
     tcase_add_test(all, updates_come_early);
     tcase_add_test(all, short_rows_are_turned);
+    tcase_add_test(all, windows_run_in_chunks);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -424,8 +424,9 @@ bool nd__lower_conv(nd__block *b, const nd__group *g, nd__steps *steps)
     v.given = nd__expr_given(&v.s, result, nd__axes_of(&v.s, 4) | lane_bit);
     nd__know(&v.s, result, v.given);
     nd__add_outputs(&v.s);
-    nd__add_image(&v.s, &v.image);
-    nd__add_image(&v.s, &v.kernel);
+    nd__add_image(&v.s, &v.image, (int64_t[]){v.image.stride[0], -1, -1, -1});
+    nd__add_image(&v.s, &v.kernel, (int64_t[]){0, -1, -1, -1});
+    nd__cut(&v.s, 0, v.images, nd__conv_work(&v.s, &v.c));
     v.e = nd__emit_begin(&v.s, back ? "conv_back" : "conv");
     v.e.lanes = v.e.count = v.channels.lanes;
     v.e.lane_axis = v.channels.lanes > 1 ? 3 : -1;

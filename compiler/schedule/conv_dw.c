@@ -40,7 +40,7 @@ static double tile_step(const conv *v, int64_t elements, int vectors)
     double cycles = (double)elements * vectors * v->channels.cost,
            loads = ((double)(v->each ? elements * vectors : elements) + vectors) * 0.5;
     cycles = cycles < loads ? loads : cycles;
-    return (cycles < 4 ? 4 : cycles) + 1;
+    return (cycles < 4 ? 4 : cycles) + 0.5;
 }
 
 static double tiles_cycles(const conv *v, int rows, int columns, int deep, int vectors)
@@ -58,6 +58,12 @@ static double tiles_cycles(const conv *v, int rows, int columns, int deep, int v
     return cycles * (double)(v->c.window.kernel[0] / rows);
 }
 
+/* Whether two threads can have the same number of tiles: worth a little. */
+static bool is_even(const conv *v, int deep, int vectors)
+{
+    return v->c.in % (2 * deep) == 0 || v->channels.vectors % (2 * vectors) == 0;
+}
+
 static void choose_tile(conv *v)
 {
     const nd__target *target = v->s.block->target;
@@ -71,7 +77,8 @@ static void choose_tile(conv *v)
                 for (int deep = 1; deep <= MOST_TILE && deep <= v->c.in; deep++) {
                     if (rows * columns * deep * vectors + vectors > room)
                         break;
-                    double cycles = tiles_cycles(v, rows, columns, deep, vectors);
+                    double cycles =
+                        tiles_cycles(v, rows, columns, deep, vectors) * (is_even(v, deep, vectors) ? 1 : 1.03);
                     if (best == 0 || cycles < best * 0.99) {
                         best = cycles;
                         v->rows = rows;
@@ -80,6 +87,24 @@ static void choose_tile(conv *v)
                         v->vectors = vectors;
                     }
                 }
+}
+
+/* Chunks: channels of the image, of the places, or rows of the kernel; those only where none of them meets a border,
+ * and groups stay together. */
+static void cut(conv *v)
+{
+    const bool groups = !v->each && v->c.groups > 1;
+    bool low, high;
+    nd__borders(&v->down, &low, &high);
+    const int64_t down = low || high ? -1 : v->down.at_step * v->x.stride[1], across = groups ? -1 : v->y.stride[3];
+    nd__add_image(&v->s, &v->x, (int64_t[]){down, -1, v->x.stride[3], groups ? -1 : v->each ? v->x.stride[3] : 0});
+    nd__add_image(&v->s, &v->y, (int64_t[]){0, -1, 0, across});
+    const int64_t unit[] = {v->rows, 0, v->deep, (int64_t)v->channels.lanes * v->vectors};
+    const double work = nd__conv_work(&v->s, &v->c);
+    if (!nd__cut(&v->s, 2, unit[2], work) && !nd__cut(&v->s, 3, unit[3], work))
+        nd__cut(&v->s, 0, unit[0], work);
+    if (!groups)
+        v->size = v->s.size[3];
 }
 
 /* -- accumulators -----------------------------------------------------------------------------------------------------
@@ -291,7 +316,7 @@ static void over_vectors(conv *v, tile *t)
 
 static void over_depth(conv *v, tile *t)
 {
-    const int64_t in = v->c.in, full = in - in % v->deep;
+    const int64_t in = v->s.size[2], full = in - in % v->deep;
     if (full > 0) {
         int32_t c = nd__k_for(&v->e.b, nd__k_at(0), nd__k_at(full), v->deep, 0, NULL, NULL);
         t->c = nd__k_plus(nd__k_at(0), c, 1);
@@ -317,7 +342,7 @@ static void over_kernel(conv *v)
         int32_t g = nd__k_for(b, nd__k_at(0), nd__k_at(v->c.groups), 1, 0, NULL, NULL);
         t.of_group = nd__k_plus(nd__k_at(0), g, 1);
     }
-    int32_t ky = nd__k_for(b, nd__k_at(0), nd__k_at(v->c.window.kernel[0]), v->rows, 0, NULL, NULL);
+    int32_t ky = nd__k_for(b, nd__k_at(0), nd__k_at(v->s.size[0]), v->rows, 0, NULL, NULL);
     t.ky = nd__k_plus(nd__k_at(0), ky, 1);
     for (t.kx = 0; t.kx < columns; t.kx += t.columns) {
         t.columns = columns - t.kx < v->columns ? (int)(columns - t.kx) : v->columns;
@@ -351,8 +376,7 @@ bool nd__lower_conv_dw(nd__block *b, const nd__group *g, nd__steps *steps)
     v.given = nd__expr_given(&v.s, result, nd__axes_of(&v.s, 4) | (v.channels.lanes > 1 ? 8u : 0));
     nd__know(&v.s, result, v.given);
     nd__add_outputs(&v.s);
-    nd__add_image(&v.s, &v.x);
-    nd__add_image(&v.s, &v.y);
+    cut(&v);
     v.e = nd__emit_begin(&v.s, "conv_kernel");
     v.e.lanes = v.e.count = v.channels.lanes;
     v.e.lane_axis = v.channels.lanes > 1 ? 3 : -1;

@@ -207,6 +207,14 @@ static void find_results(nd__block *b, const nd__group *g, pool *p)
     }
 }
 
+/* Microseconds: measured, a vector of elements of the windows takes a dozen cycles. */
+static double work(const pool *p)
+{
+    const double cycles = 3700, lanes = p->s.block->target->vector_bytes / 4;
+    double elements = (double)p->s.size[0] * (double)p->s.size[3] * (double)p->w.places[0] * (double)p->w.places[1];
+    return 12 * elements * (double)p->w.kernel[0] * (double)p->w.kernel[1] / (lanes * cycles);
+}
+
 bool nd__lower_pool(nd__block *b, const nd__group *g, nd__steps *steps)
 {
     const nd__node *n = g->anchor;
@@ -237,6 +245,7 @@ bool nd__lower_pool(nd__block *b, const nd__group *g, nd__steps *steps)
         nd__know(&p.s, p.index, p.given_index);
     }
     nd__add_outputs(&p.s);
+    nd__cut(&p.s, 0, 1, work(&p));
     p.e = nd__emit_begin(&p.s, "pool");
     p.e.lane_axis = p.s.size[3] > 1 ? 3 : -1;
     p.e.lanes = p.e.count = p.e.lane_axis < 0 ? 1 : nd__register_lanes(&p.s);

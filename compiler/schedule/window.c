@@ -134,11 +134,22 @@ bool nd__turn_image(nd__block *b, const nd_shape *shape, const int *order, nd__i
     return true;
 }
 
-void nd__add_image(nd__space *s, nd__image *image)
+void nd__add_image(nd__space *s, nd__image *image, const int64_t *walk)
 {
     image->param = nd__param_of(s, image->spot, image->base->dtype, image->count, ND__K_IN, image->base->name);
-    if (!s->failed)
-        s->params[image->param].walked = true;
+    if (s->failed)
+        return;
+    nd__param *param = &s->params[image->param];
+    for (int d = 0; d < 4; d++) /* both operands may be one */
+        param->walk.coef[d] = param->walked && param->walk.coef[d] != walk[d] ? -1 : walk[d];
+    param->walked = true;
+}
+
+double nd__conv_work(const nd__space *s, const nd__conv *c)
+{
+    const double cycles = 3700, lanes = s->block->target->vector_bytes / 4; /* a microsecond; of a vector */
+    const int64_t *kernel = c->window.kernel;
+    return (double)nd__elements(c->y) * (double)kernel[0] * (double)kernel[1] * (double)c->in / (lanes * cycles);
 }
 
 /* -- channels -------------------------------------------------------------------------------------------------------

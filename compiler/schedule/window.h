@@ -41,8 +41,11 @@ bool nd__find_image(nd__block *b, const nd__node *n, int which, nd__image *image
 /* A copy with its axes in that order, the last contiguous, unless that one already is. Strides keep the operand's axes.
  */
 bool nd__turn_image(nd__block *b, const nd_shape *shape, const int *order, nd__image *image, nd__steps *steps);
-/* Makes it a parameter of the kernel. */
-void nd__add_image(nd__space *s, nd__image *image);
+/* Makes it a parameter of the kernel. walk[d]: how far it moves with axis d of the domain; -1: not the same everywhere.
+ */
+void nd__add_image(nd__space *s, nd__image *image, const int64_t *walk);
+/* Microseconds that a convolution takes, or a gradient of one, at the most. */
+double nd__conv_work(const nd__space *s, const nd__conv *c);
 
 /* How `size` channels lie in vectors: the lanes of one, its cost beside a full register's, how many there are. */
 typedef struct nd__channels {

@@ -31,6 +31,12 @@ static int64_t bytes_of(const nd__buffer *b)
     return b->elems * (int64_t)nd_dtype_size(b->dtype);
 }
 
+/* What it takes in the arena. */
+static int64_t room_of(const nd__buffer *b)
+{
+    return (bytes_of(b) + LINE - 1) / LINE * LINE;
+}
+
 static bool in_arena(const nd__plan *plan, int buffer)
 {
     return plan->buffers[buffer].where == ND__IN_ARENA;
@@ -104,7 +110,7 @@ static void check_buffers(checker *c)
         check(b->first <= c->first[i] && b->last >= c->last[i], "%s lives %d..%d, used %d..%d", name_of(plan, i),
               b->first, b->last, c->first[i], c->last[i]);
         for (int s = b->first; s <= b->last; s++)
-            c->alive[s] += bytes_of(b);
+            c->alive[s] += room_of(b);
     }
 }
 
@@ -137,7 +143,7 @@ static void check_pairs(checker *c)
             check(w->first == r->last && w->offset == r->offset && bytes_of(w) <= bytes_of(r) && may_share(step, i, j),
                   "%s (%d..%d) and %s (%d..%d) overlap", name_of(plan, i), w->first, w->last, name_of(plan, j),
                   r->first, r->last);
-            c->alive[w->first] -= bytes_of(w);
+            c->alive[w->first] -= room_of(w);
         }
 }
 

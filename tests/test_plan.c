@@ -69,7 +69,7 @@ START_TEST(a_chain_uses_two_places)
     plan_memory(p);
     ck_assert(lives(p, a, 0, 1) && lives(p, b, 1, 2) && lives(p, c, 2, 3) && lives(p, unused, -1, -1));
     ck_assert(same_place(p, a, c) && !overlap(p, a, b));
-    ck_assert_int_eq(p->lower_bound, 800);
+    ck_assert_int_eq(p->lower_bound, 2 * 448);
     ck_assert_int_eq(p->arena_size, 2 * 448);
     ck_assert_msg(p->buffers[x].offset == 77 && p->buffers[y].offset == 77 && p->buffers[x].first == -1, "not ours");
     nd__plan_destroy(p);
@@ -162,7 +162,7 @@ START_TEST(branches_use_the_same_memory)
     ck_assert(lives(p, flag, 0, 1) && lives(p, x, 0, 2) && lives(p, yes, 2, 3) && lives(p, no, 4, 5));
     ck_assert(lives(p, y, 3, 6));
     ck_assert(overlap(p, no, x) || overlap(p, no, yes));
-    ck_assert_int_eq(p->lower_bound, 8000);
+    ck_assert_int_eq(p->lower_bound, 2 * 4032);
     nd__plan_destroy(p);
 }
 END_TEST
@@ -180,7 +180,7 @@ START_TEST(a_place_is_handed_on)
     plan_memory(p);
     ck_assert(same_place(p, a, b) && same_place(p, b, c));
     ck_assert(lives(p, a, 0, 1) && lives(p, b, 1, 2) && lives(p, c, 2, 3));
-    ck_assert_int_eq(p->lower_bound, 400);
+    ck_assert_int_eq(p->lower_bound, 448);
     ck_assert_int_eq(p->arena_size, 448);
     nd__plan_destroy(p);
 }
@@ -200,7 +200,7 @@ START_TEST(only_one_takes_a_place)
     HAND_KERNEL(p, &p->steps, "after", IN(b), IN(c), IN(d), IN(used), IN(half));
     plan_memory(p);
     ck_assert(same_place(p, a, b) && !same_place(p, a, c) && !same_place(p, d, used) && !same_place(p, half, used));
-    ck_assert_int_eq(p->lower_bound, 2000);
+    ck_assert_int_eq(p->lower_bound, 5 * 448);
     nd__plan_destroy(p);
 }
 END_TEST

@@ -289,19 +289,18 @@ static bool find_meetings(planner *p)
     return true;
 }
 
-/* The most that is alive at once: bytes of buffers, or of whole lines. false on overflow or when memory runs out. */
-static bool most_alive(planner *p, bool lines, int64_t *most)
+/* The most that is alive at once. false on overflow or when memory runs out. */
+static bool most_alive(planner *p, int64_t *most)
 {
     int64_t *change = nd__arena_alloc(&p->arena, (size_t)p->step_count + 1, sizeof *change), alive = 0, total = 0;
     if (!change)
         return false;
     for (int i = 0; i < p->block_count; i++) {
         const block *b = &p->blocks[i];
-        int64_t size = b->size == 0 ? 0 : lines ? b->size : p->lives[b->newest].bytes;
-        if (__builtin_add_overflow(total, size, &total) || __builtin_add_overflow(total, PAGE, &total))
+        if (__builtin_add_overflow(total, b->size, &total) || __builtin_add_overflow(total, PAGE, &total))
             return false; /* with that, no sum below overflows, skew included */
-        change[b->first] += size;
-        change[b->last + 1] -= size;
+        change[b->first] += b->size;
+        change[b->last + 1] -= b->size;
     }
     *most = 0;
     for (int i = 0; i < p->step_count; i++) {
@@ -431,8 +430,9 @@ static bool find_offsets(planner *p)
     static int (*const orders[])(const void *, const void *) = {by_size, by_duration, by_first};
     block **order = nd__arena_alloc(&p->arena, (size_t)p->block_count, sizeof *order);
     block **by_offset = nd__arena_alloc(&p->arena, (size_t)p->block_count, sizeof *by_offset);
-    int64_t bound, least = -1, pairs;
-    if (!order || !by_offset || !most_alive(p, true, &bound))
+    const int64_t bound = p->plan->lower_bound;
+    int64_t least = -1, pairs;
+    if (!order || !by_offset)
         return false;
     int n = 0;
     for (int i = 0; i < p->block_count; i++)
@@ -491,7 +491,7 @@ bool nd__plan_memory(nd__plan *plan)
     bool ok = begin(&p) && add_steps(&p, &plan->steps, 0);
     if (ok)
         find_lifetimes(&p);
-    ok = ok && make_blocks(&p) && find_meetings(&p) && most_alive(&p, false, &plan->lower_bound) && find_offsets(&p);
+    ok = ok && make_blocks(&p) && find_meetings(&p) && most_alive(&p, &plan->lower_bound) && find_offsets(&p);
     if (ok)
         write_back(&p);
     nd__arena_release(&p.arena);

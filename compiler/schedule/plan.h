@@ -78,7 +78,7 @@ typedef struct nd__plan {
     nd__steps steps;
     int64_t arena_size;   /* bytes, and behind them */
     int64_t worker_size;  /* bytes for each worker */
-    int64_t lower_bound;  /* bytes: the largest sum of arena buffers alive at once */
+    int64_t lower_bound;  /* bytes: the largest sum of arena buffers alive at once, in whole cache lines */
     int64_t flops, bytes; /* of one call */
     int input_count, output_count;
 } nd__plan;

@@ -129,11 +129,22 @@ static void grad_erf(nd__rule_call *s)
     s->dx[0] = MUL(s->dy, MUL(NUMBER(X(0), 0x1.20dd750429b6dp+0), bell));
 }
 
+/* The condition of y = x <= c ? c : x, as relu is, holds of y where it holds of x: then x need not be kept. */
+static nd_value *condition_of(const nd__rule_call *s)
+{
+    const nd__node *le = X(0)->node;
+    double bound, taken;
+    if (le->op != ND__OP_le || le->inputs[0] != X(2) || !nd__constant_number(le->inputs[1], &bound) ||
+        !nd__constant_number(X(1), &taken) || bound != taken)
+        return X(0);
+    return nd_le_at(s->place, s->y, le->inputs[1]);
+}
+
 static void grad_select(nd__rule_call *s)
 {
-    nd_value *zero = NUMBER(s->dy, 0);
-    TO(1) = SELECT(X(0), s->dy, zero);
-    TO(2) = SELECT(X(0), zero, s->dy);
+    nd_value *zero = NUMBER(s->dy, 0), *condition = condition_of(s);
+    TO(1) = SELECT(condition, s->dy, zero);
+    TO(2) = SELECT(condition, zero, s->dy);
 }
 
 /* y = a b + c */

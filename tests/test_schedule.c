@@ -217,6 +217,7 @@ START_TEST(convolutions_of_every_kind)
     static const struct {
         int64_t size[2], in, out, kernel[2];
         nd_conv_options options;
+        int64_t batch; /* 0: 3 */
     } kinds[] = {
         {{9, 9}, 1, 6, {5, 5}, {.groups = 1}},
         {{6, 8}, 6, 16, {3, 3}, {.same = true}},
@@ -226,12 +227,17 @@ START_TEST(convolutions_of_every_kind)
         {{6, 7}, 18, 18, {3, 3}, {.same = true, .groups = 18}},
         {{6, 5}, 8, 12, {2, 2}, {.groups = 2, .stride = {3, 1}, .dilation = {2, 2}}},
         {{1, 64}, 70, 5, {1, 4}, {.same = true}},
+        {{8, 9}, 1, 6, {5, 5}, {.groups = 1}, 32}, /* images in the lanes */
+        {{5, 6}, 6, 3, {3, 3}, {.same = true}, 16},
+        {{5, 9}, 3, 17, {3, 2}, {.low = {2, 1}, .high = {0, 3}, .stride = {2, 3}, .dilation = {1, 2}}, 16},
+        {{3, 4}, 4, 10, {2, 2}, {.groups = 2}, 48},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         const nd_conv_options *o = &kinds[i].options;
         const int64_t groups = o->groups ? o->groups : 1, in = kinds[i].in, out = kinds[i].out;
         nd_module *m = nd_module_create("conv");
-        nd_value *x = input(m, "x", ND_SHAPE(3, kinds[i].size[0], kinds[i].size[1], in));
+        nd_value *x =
+            input(m, "x", ND_SHAPE(kinds[i].batch ? kinds[i].batch : 3, kinds[i].size[0], kinds[i].size[1], in));
         nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(kinds[i].kernel[0], kinds[i].kernel[1], in / groups, out),
                                   nd_zeros()),
                  *b = nd_variable(m, "b", ND_F32, ND_SHAPE(out), nd_zeros());

@@ -109,6 +109,37 @@ START_TEST(windows_run_in_chunks)
 }
 END_TEST
 
+/* Multiply-adds of a block with `lanes` lanes, loads and stores of fewer than all lanes. */
+static void count_lanes(const nd__kblock *block, int lanes, int *full, int *partial)
+{
+    for (const nd__kinst *i = block->first; i; i = i->next) {
+        *full += i->op == ND__K_fma && i->type.lanes == lanes;
+        *partial += i->addr && i->op != ND__K_index && i->addr->count < i->type.lanes;
+        count_lanes(&i->body, lanes, full, partial);
+        count_lanes(&i->other, lanes, full, partial);
+    }
+}
+
+/* Where channels do not fill the lanes, images do, both ways, with what is elementwise behind. */
+START_TEST(images_fill_lanes)
+{
+    nd_module *m = nd_module_create("images");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(32, 12, 12, 6)),
+             *y = nd_input(m, "y", ND_F32, ND_SHAPE(32, 8, 8, 3));
+    nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(5, 5, 6, 3), nd_zeros());
+    nd_value *forward = nd_relu(nd_add(nd_conv2d(x, w, NULL), y));
+    nd_value *back = nd_relu(nd_conv2d_transpose(y, w, NULL));
+    nd_function(m, "f", ND_VALUES(x, y), ND_VALUES(forward, back));
+    nd__plan *plan = schedule_plan(m);
+    int full = 0, partial = 0;
+    for (int i = 0; i < plan->kernel_count; i++)
+        count_lanes(&plan->kernels[i]->body, 16, &full, &partial);
+    ck_assert_int_gt(full, 0);
+    ck_assert_int_eq(partial, 0);
+    nd__plan_destroy(plan);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule_form");
@@ -117,6 +148,7 @@ int main(void)
     tcase_add_test(all, updates_come_early);
     tcase_add_test(all, short_rows_are_turned);
     tcase_add_test(all, windows_run_in_chunks);
+    tcase_add_test(all, images_fill_lanes);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -184,6 +184,9 @@ bool nd__copy_spot(nd__block *b, const nd_value *v, nd__spot from, nd__spot to, 
 /* Appends the copy of a view of `base`, which lies at `from`, into row-major memory of its own (transpose.c). */
 bool nd__copy_view(nd__block *b, const nd_value *base, nd__spot from, int64_t offset, int rank, const int64_t *size,
                    const int64_t *stride, nd__spot *to, nd__steps *steps);
+/* The same into memory that is there. `base` has the elements that lie at `from`. */
+bool nd__turn(nd__block *b, const nd_value *base, nd__spot from, int64_t offset, int rank, const int64_t *size,
+              const int64_t *stride, nd__spot to, nd__steps *steps);
 /* What a group computes, for people: `"hidden" matmul+add+select`. */
 const char *nd__label(nd__block *b, const nd__group *g);
 

@@ -11,24 +11,29 @@
  *
  * Borders are exact: rows outside the image are passed over by a branch, and a tile at the left or right border has
  * code of its own, in which each column of the kernel meets the pixels for which it exists. Where every channel is a
- * group by itself, the image's channels lie in the lanes too. */
+ * group by itself, the image's channels lie in the lanes too.
+ *
+ * Where the channels do not fill the lanes, images do (blocks.c): then vectors of the image are loaded, and elements of
+ * the kernel are splat. */
 #include "compiler/schedule/window.h"
 
 #include <string.h>
 
-enum { MOST_IMAGES = 4, MOST_PIXELS = 28, MOST_VECTORS = 4, MOST_TILE = 32, UNROLLED = 64 };
+enum { MOST_IMAGES = 4, MOST_PIXELS = 28, MOST_VECTORS = 8, MOST_TILE = 32, UNROLLED = 64 };
 
 typedef struct conv {
     nd__space s;
     nd__emit e;
     nd__conv c;
-    bool each; /* every channel is a group */
+    bool each;     /* every channel is a group */
+    bool by_image; /* images in the lanes: a "vector" of channels below is a single one, */
+    int lanes;     /* and so many images make a vector */
     nd__image image, kernel;
     int64_t chain; /* channels of a group of the image */
     int64_t size;  /* channels that the lanes run over: of a group of the result, of all of it where each is one */
     int64_t along, inner, group; /* the kernel's strides along lanes, channels of the image, groups of the result */
     nd__channels channels;
-    int images, pixels, vectors; /* of a tile: the same pixels of as many images */
+    int images, pixels, vectors; /* of a tile: the same pixels of as many images, or vectors of images */
     nd__walk y, x;               /* of the phase */
     int given;
 } conv;
@@ -40,6 +45,12 @@ typedef struct tile {
     int pixels, vectors, last;                    /* last: lanes of the last vector that exist */
     int64_t static_q;                             /* where q is known, else -1: all taps exist for all pixels */
 } tile;
+
+/* From one image, or vector of images, to the next. */
+static int images_step(const conv *v)
+{
+    return v->by_image ? v->lanes : 1;
+}
 
 /* -- decisions ------------------------------------------------------------------------------------------------------
  */
@@ -76,22 +87,23 @@ static double fill_of(const nd__walk *w)
 }
 
 /* The tile that takes the fewest cycles: accumulators, the kernel's vectors, a splat where it is no operand of the
- * multiply-add. */
-static void choose_tile(conv *v)
+ * multiply-add. Gives the cycles of a row of one image. */
+static double choose_tile(conv *v)
 {
     const nd__target *target = v->s.block->target;
     const int room = target->vector_registers - 1 - (target->vector_bytes < 64 ? 1 : 0);
+    const int across = images_step(v);
     const double fill = fill_of(&v->x);
     double best = 0;
-    for (int images = 1; images <= MOST_IMAGES && v->c.batch % images == 0; images *= 2)
-        for (int vectors = 1; vectors <= MOST_VECTORS && vectors <= v->channels.vectors; vectors++)
+    for (int images = 1; images <= MOST_IMAGES && v->c.batch % (images * across) == 0; images *= 2)
+        for (int vectors = 1; vectors <= (v->by_image ? MOST_VECTORS : 4) && vectors <= v->channels.vectors; vectors++)
             for (int pixels = 1; pixels <= MOST_PIXELS && pixels <= v->x.count; pixels++) {
                 const int size = images * pixels * vectors, rest = (int)(v->channels.vectors % vectors);
                 if (size + vectors > room || size > MOST_TILE)
                     break;
                 double cycles = (double)(v->channels.vectors / vectors) * row_cycles(v, images, pixels, vectors, fill) +
                                 (rest > 0 ? row_cycles(v, images, pixels, rest, fill) : 0);
-                cycles /= images;
+                cycles /= images * across;
                 if (best == 0 || cycles < best * 0.99) {
                     best = cycles;
                     v->images = images;
@@ -99,6 +111,7 @@ static void choose_tile(conv *v)
                     v->vectors = vectors;
                 }
             }
+    return best;
 }
 
 /* -- accumulating ----------------------------------------------------------------------------------------------------
@@ -110,6 +123,11 @@ static nd__kval load_lanes(conv *v, const nd__image *from, nd__kaffine at, int64
     return nd__k_load(&v->e.b, v->e.buffers[from->param], at, lanes, lanes == 1 ? 1 : stride, count);
 }
 
+static nd__kval load_splat(conv *v, const nd__image *from, nd__kaffine at)
+{
+    return nd__k_splat(&v->e.b, nd__k_load(&v->e.b, v->e.buffers[from->param], at, 1, 1, 1), v->e.lanes);
+}
+
 /* One channel of the image and one element of the kernel: pixels lo to hi of the tile. */
 static void step(conv *v, const tile *t, nd__kaffine image, nd__kaffine kernel, int lo, int hi, nd__kval *acc)
 {
@@ -117,13 +135,17 @@ static void step(conv *v, const tile *t, nd__kaffine image, nd__kaffine kernel, 
     nd__kval x[MOST_VECTORS];
     const int lanes = v->e.lanes;
     const int64_t pixel = v->x.move * v->image.stride[2];
-    for (int j = 0; j < t->vectors; j++)
-        x[j] = load_lanes(v, &v->kernel, nd__k_sum(kernel, nd__k_at(j * lanes * v->along)), v->along,
-                          j == t->vectors - 1 ? t->last : lanes);
+    for (int j = 0; j < t->vectors; j++) {
+        nd__kaffine at = nd__k_sum(kernel, nd__k_at(j * v->channels.lanes * v->along));
+        x[j] = v->by_image ? load_splat(v, &v->kernel, at)
+                           : load_lanes(v, &v->kernel, at, v->along, j == t->vectors - 1 ? t->last : lanes);
+    }
     for (int p = lo * v->images; p < hi * v->images; p++) {
-        const int64_t moved = p / v->images * pixel + p % v->images * v->image.stride[0];
+        const int64_t moved = p / v->images * pixel + p % v->images * images_step(v) * v->image.stride[0];
         nd__kaffine at = nd__k_sum(image, nd__k_at(moved));
-        nd__kval one = v->each ? -1 : nd__k_splat(b, nd__k_load(b, v->e.buffers[v->image.param], at, 1, 1, 1), lanes);
+        nd__kval one = v->by_image ? load_lanes(v, &v->image, at, 1, lanes)
+                       : v->each   ? -1
+                                   : load_splat(v, &v->image, at);
         for (int j = 0; j < t->vectors; j++) {
             nd__kval *to = &acc[p * t->vectors + j];
             if (v->each)
@@ -244,11 +266,11 @@ static void at_point(conv *v, const tile *t, int p, int i, int j)
 {
     nd__emit *e = &v->e;
     const int64_t first = v->x.first, step_x = v->x.step;
-    e->coord[0] = nd__k_sum(t->image, nd__k_at(i));
+    e->coord[0] = nd__k_sum(t->image, nd__k_at(i * images_step(v)));
     e->coord[1] = nd__k_sum(nd__k_at(v->y.first), nd__k_scaled(t->row, v->y.step));
     e->coord[2] = nd__k_sum(nd__k_at(first + p * step_x), nd__k_scaled(t->q, step_x));
-    e->coord[3] = nd__k_sum(nd__k_sum(t->channel, nd__k_at(j * e->lanes)), nd__k_scaled(t->of_group, v->size));
-    e->count = j == t->vectors - 1 ? t->last : e->lanes;
+    e->coord[3] = nd__k_sum(nd__k_sum(t->channel, nd__k_at(j * v->channels.lanes)), nd__k_scaled(t->of_group, v->size));
+    e->count = j == t->vectors - 1 && !v->by_image ? t->last : e->lanes;
 }
 
 /* What depends on the channel only is computed once for each vector of the tile. */
@@ -264,7 +286,7 @@ static void finish(conv *v, const tile *t, const nd__kval *acc)
         nd__hoist(e, 0);
         by_vector[j] = nd__memo_keep(e);
     }
-    e->open = outer | 13u;
+    e->open = outer | 13u | (v->by_image ? 1u << ND__LANE_OF_BLOCKS : 0);
     for (int k = 0; k < t->pixels * v->images * t->vectors && !v->s.failed; k++) {
         const int j = k % t->vectors, p = k / t->vectors;
         at_point(v, t, p / v->images, p % v->images, j);
@@ -343,19 +365,19 @@ static void over_rows(conv *v, tile *t)
 static void over_channels(conv *v, tile *t)
 {
     nd__emit *e = &v->e;
-    const int64_t wide = (int64_t)e->lanes * v->vectors, full = v->size - v->size % wide;
+    const int64_t lanes = v->channels.lanes, wide = lanes * v->vectors, full = v->size - v->size % wide;
     if (full > 0) {
         int32_t j = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), wide, 0, NULL, NULL);
         t->channel = nd__k_plus(nd__k_at(0), j, 1);
         t->vectors = v->vectors;
-        t->last = e->lanes;
+        t->last = (int)lanes;
         over_rows(v, t);
         nd__k_end_for(&e->b, NULL, NULL);
     }
     if (full < v->size) {
         t->channel = nd__k_at(full);
-        t->vectors = (int)((v->size - full + e->lanes - 1) / e->lanes);
-        t->last = (int)(v->size - full) - (t->vectors - 1) * e->lanes;
+        t->vectors = (int)((v->size - full + lanes - 1) / lanes);
+        t->last = (int)(v->size - full) - (t->vectors - 1) * (int)lanes;
         over_rows(v, t);
     }
 }
@@ -382,8 +404,8 @@ static void emit_conv(conv *v, bool back)
     const nd__window *w = &v->c.window;
     nd__hoist(e, 0);
     nd__kval *kept = nd__memo_keep(e);
-    nd__open_axis(e, 0, 0, v->s.size[0], v->images);
-    if (v->images > 1) /* what depends on the image is computed where it is one */
+    nd__open_axis(e, 0, 0, v->s.size[0], v->images * images_step(v));
+    if (v->images > 1 || v->by_image) /* what depends on the image is computed where it is one */
         e->open &= ~1u;
     nd__hoist(e, 0);
     for (int64_t i = 0; i < (back ? w->stride[0] : 1) && i < v->s.size[1]; i++)
@@ -396,6 +418,34 @@ static void emit_conv(conv *v, bool back)
     nd__memo_restore(e, kept);
 }
 
+/* Cycles that copying into blocks and back takes, by elements of an image and of the result. */
+static double copying(const conv *v, bool back)
+{
+    const double each = 0.4;
+    const nd_shape *image = back ? v->c.y : v->c.x, *result = back ? v->c.x : v->c.y;
+    return each * (double)(nd__elements(image) + v->s.output_count * nd__elements(result));
+}
+
+/* Channels in the lanes, or images: by cycles, and what each has to copy. */
+static void choose_lanes(conv *v, bool back)
+{
+    const conv by_channel = *v;
+    const double rows = (double)v->y.count * (double)v->c.batch *
+                        (back ? (double)v->c.window.stride[0] * (double)v->c.window.stride[1] : 1);
+    double best = choose_tile(v) * rows;
+    const conv chosen = *v;
+    *v = by_channel;
+    v->lanes = v->s.block->target->vector_bytes / 4;
+    if (v->each || v->c.batch % v->lanes != 0 || nd_dtype_size(v->image.base->dtype) != 4 || !nd__fits_blocks(&v->s)) {
+        *v = chosen;
+        return;
+    }
+    v->by_image = true;
+    v->channels = (nd__channels){.lanes = 1, .cost = 1, .vectors = v->size};
+    if (choose_tile(v) * rows + copying(v, back) > 0.95 * best)
+        *v = chosen;
+}
+
 bool nd__lower_conv(nd__block *b, const nd__group *g, nd__steps *steps)
 {
     static const int as_it_is[] = {0, 1, 2, 3}, turned[] = {0, 1, 3, 2};
@@ -403,34 +453,40 @@ bool nd__lower_conv(nd__block *b, const nd__group *g, nd__steps *steps)
     const nd_value *result = &n->results[0];
     const bool back = n->op == ND__OP_conv2d_dx;
     conv v = {.c = nd__conv_of(n)};
+    int64_t size[ND__LANE_OF_BLOCKS + 1] = {g->size[0], g->size[1], g->size[2], g->size[3], 1};
     if (nd__elements(&result->shape) == 0)
         return true;
     v.each = v.c.groups > 1 && v.c.in == 1 && v.c.out == 1;
     v.chain = back ? v.c.out : v.c.in;
     v.size = v.each ? v.c.groups : back ? v.c.in : v.c.out;
     v.channels = nd__channels_of(b->target, result->dtype, v.size);
-    nd__space_begin(&v.s, b, g, g->rank, g->size);
-    if (!nd__find_image(b, n, 0, &v.image) || !nd__find_image(b, n, 1, &v.kernel) ||
-        !nd__turn_image(b, v.c.w, back && !v.each ? turned : as_it_is, &v.kernel, steps) ||
-        (v.each && !nd__turn_image(b, back ? v.c.y : v.c.x, as_it_is, &v.image, steps)))
-        return false;
-    v.along = v.kernel.stride[back && !v.each ? 2 : 3];
-    v.inner = v.kernel.stride[back ? 3 : 2];
-    v.group = v.each ? 0 : v.kernel.stride[3] * v.c.out;
-    v.x = back ? nd__walk_to_image(&v.c.window, 1, 0) : nd__walk_to_places(&v.c.window, 1);
-    choose_tile(&v);
+    nd__space_begin(&v.s, b, g, ND__LANE_OF_BLOCKS + 1, size);
     /* Tiles have lanes along the channels even where there is one. */
     const unsigned lane_bit = v.channels.lanes > 1 ? 8u : 0;
     v.given = nd__expr_given(&v.s, result, nd__axes_of(&v.s, 4) | lane_bit);
     nd__know(&v.s, result, v.given);
     nd__add_outputs(&v.s);
+    v.y = back ? nd__walk_to_image(&v.c.window, 0, 0) : nd__walk_to_places(&v.c.window, 0);
+    v.x = back ? nd__walk_to_image(&v.c.window, 1, 0) : nd__walk_to_places(&v.c.window, 1);
+    if (!nd__find_image(b, n, 0, &v.image) || !nd__find_image(b, n, 1, &v.kernel))
+        return false;
+    choose_lanes(&v, back);
+    if (v.by_image ? !nd__image_to_blocks(b, back ? v.c.y : v.c.x, v.lanes, &v.image, steps) ||
+                         !nd__space_to_blocks(&v.s, v.lanes, steps)
+                   : !nd__turn_image(b, v.c.w, back && !v.each ? turned : as_it_is, &v.kernel, steps) ||
+                         (v.each && !nd__turn_image(b, back ? v.c.y : v.c.x, as_it_is, &v.image, steps)))
+        return false;
+    v.along = v.kernel.stride[back && !v.each ? 2 : 3];
+    v.inner = v.kernel.stride[back ? 3 : 2];
+    v.group = v.each ? 0 : v.kernel.stride[3] * v.c.out;
     nd__add_image(&v.s, &v.image, (int64_t[]){v.image.stride[0], -1, -1, -1});
     nd__add_image(&v.s, &v.kernel, (int64_t[]){0, -1, -1, -1});
-    nd__cut(&v.s, 0, v.images, nd__conv_work(&v.s, &v.c));
+    nd__cut(&v.s, 0, v.images * images_step(&v), nd__conv_work(&v.s, &v.c));
     v.e = nd__emit_begin(&v.s, back ? "conv_back" : "conv");
-    v.e.lanes = v.e.count = v.channels.lanes;
-    v.e.lane_axis = v.channels.lanes > 1 ? 3 : -1;
+    v.e.lanes = v.e.count = v.by_image ? v.lanes : v.channels.lanes;
+    v.e.lane_axis = v.by_image ? ND__LANE_OF_BLOCKS : v.channels.lanes > 1 ? 3 : -1;
     if (!v.s.failed)
         emit_conv(&v, back);
-    return nd__emit_end(&v.e, 2 * nd__elements(v.c.y) * v.c.window.kernel[0] * v.c.window.kernel[1] * v.c.in, steps);
+    return nd__emit_end(&v.e, 2 * nd__elements(v.c.y) * v.c.window.kernel[0] * v.c.window.kernel[1] * v.c.in, steps) &&
+           (!v.by_image || nd__space_from_blocks(&v.s, g->size, v.lanes, steps));
 }

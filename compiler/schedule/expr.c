@@ -423,8 +423,12 @@ static int resolve_new(nd__space *s, const nd_value *v, const nd__index *index)
             at = nd__lin_add(at, index->at[d], strides[d]);
         return nd__expr_load(s, spot, base->dtype, nd__elements(&base->shape), at, base->name);
     }
-    if (is_loaded(s, v, &spot))
-        return nd__expr_load(s, spot, v->dtype, nd__elements(&v->shape), nd__flat(&v->shape, index), v->name);
+    if (is_loaded(s, v, &spot)) {
+        int load = nd__expr_load(s, spot, v->dtype, nd__elements(&v->shape), nd__flat(&v->shape, index), v->name);
+        if (!s->failed)
+            s->exprs[load].value = v;
+        return load;
+    }
     switch (n->op) {
     case ND__OP_constant:
         return nd__expr_const(s, v->dtype, nd__element_bits(v->dtype, nd__get(n, ND__A_data)->data->items));

@@ -67,6 +67,7 @@ typedef struct nd__param {
     bool walked;   /* read otherwise than by LOAD expressions, */
     nd__lin walk;  /* as this says of the axes */
     int64_t chunk; /* elements from chunk to chunk */
+    nd__spot home; /* where an output goes that the kernel writes in another layout (blocks.c) */
 } nd__param;
 
 /* A value that the kernel stores: an expression at its place. */

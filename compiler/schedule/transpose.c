@@ -89,21 +89,23 @@ static int contiguous_axis(int rank, const int64_t *size, const int64_t *stride)
     return -1;
 }
 
-bool nd__copy_view(nd__block *b, const nd_value *base, nd__spot from, int64_t offset, int rank, const int64_t *size,
-                   const int64_t *stride, nd__spot *to, nd__steps *steps)
+static int64_t count_of(int rank, const int64_t *size)
+{
+    int64_t count = 1;
+    for (int d = 0; d < rank; d++)
+        count *= size[d];
+    return count;
+}
+
+bool nd__turn(nd__block *b, const nd_value *base, nd__spot from, int64_t offset, int rank, const int64_t *size,
+              const int64_t *stride, nd__spot to, nd__steps *steps)
 {
     nd__space s;
     nd__lin source = nd__lin_const(offset), target = nd__lin_const(0);
     turn t = {.rank = rank, .size = size, .from_stride = stride, .dtype = base->dtype};
-    int64_t count = 1;
-    for (int d = 0; d < rank; d++)
-        count *= size[d];
-    *to = nd__new_buffer(b, base->dtype, count, base->name);
-    if (to->buffer < 0)
-        return false;
+    const int64_t count = count_of(rank, size);
     if (count == 0)
         return true;
-    steps = nd__steps_for(b, base, steps);
     nd__space_begin(&s, b, NULL, rank, size);
     nd__strides(rank, size, t.to_stride);
     for (int d = 0; d < rank; d++) {
@@ -111,7 +113,7 @@ bool nd__copy_view(nd__block *b, const nd_value *base, nd__spot from, int64_t of
         target.coef[d] = t.to_stride[d];
     }
     int x = nd__expr_load(&s, from, base->dtype, nd__elements(&base->shape), source, base->name);
-    nd__add_output(&s, x, *to, base->dtype, count, target, base->name);
+    nd__add_output(&s, x, to, base->dtype, count, target, base->name);
     t.inner = contiguous_axis(rank, size, stride);
     t.lanes = b->target->vector_bytes / (int)nd_dtype_size(base->dtype);
     bool square =
@@ -133,4 +135,11 @@ bool nd__copy_view(nd__block *b, const nd_value *base, nd__spot from, int64_t of
         over_axes(&t, 0);
     }
     return nd__emit_end(&e, 0, steps);
+}
+
+bool nd__copy_view(nd__block *b, const nd_value *base, nd__spot from, int64_t offset, int rank, const int64_t *size,
+                   const int64_t *stride, nd__spot *to, nd__steps *steps)
+{
+    *to = nd__new_buffer(b, base->dtype, count_of(rank, size), base->name);
+    return to->buffer >= 0 && nd__turn(b, base, from, offset, rank, size, stride, *to, nd__steps_for(b, base, steps));
 }

@@ -47,6 +47,21 @@ void nd__add_image(nd__space *s, nd__image *image, const int64_t *walk);
 /* Microseconds that a convolution takes, or a gradient of one, at the most. */
 double nd__conv_work(const nd__space *s, const nd__conv *c);
 
+/* -- images in the lanes (blocks.c) -----------------------------------------------------------------------------------
+ */
+
+enum { ND__LANE_OF_BLOCKS = 4 }; /* axis of the domain: the image within a vector; axis 0 counts by vectors */
+
+/* Copies an operand into blocks of images, as many as there are lanes. Strides are then those within a block, but
+ * stride[0], which is right for multiples of the lanes. */
+bool nd__image_to_blocks(nd__block *b, const nd_shape *shape, int lanes, nd__image *image, nd__steps *steps);
+/* Whether all that the kernel reads and writes of its domain [n, h, w, c] can be in blocks. */
+bool nd__fits_blocks(const nd__space *s);
+/* Lets it read and write blocks, copying what it reads; the domain's images are two axes from then on. */
+bool nd__space_to_blocks(nd__space *s, int lanes, nd__steps *steps);
+/* Behind the kernel: brings what it wrote to where it has to be. `dims`: of the whole domain. */
+bool nd__space_from_blocks(const nd__space *s, const int64_t *dims, int lanes, nd__steps *steps);
+
 /* How `size` channels lie in vectors: the lanes of one, its cost beside a full register's, how many there are. */
 typedef struct nd__channels {
     int lanes;

@@ -223,7 +223,12 @@ static void loop(generator *g)
     }
     for (int i = 0; i < n; i++)
         init[i] = any_value(g);
-    int32_t iv = nd__k_for(&g->b, lo, hi, step, n, init, carried);
+    int64_t from = INT64_MIN, to = INT64_MAX;
+    if (below(g, 3) == 0 && least <= most) { /* no farther than part of the way */
+        from = least + below(g, (int)(most - least) + 1);
+        to = from + 1 + below(g, (int)(most - from) + 1);
+    }
+    int32_t iv = nd__k_for_within(&g->b, lo, hi, from, to, step, n, init, carried);
     g->loops[g->loop_count].iv = iv;
     g->loops[g->loop_count].low = least, g->loops[g->loop_count].high = most;
     g->loop_count++, g->depth++;

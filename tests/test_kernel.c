@@ -337,6 +337,8 @@ START_TEST(compares)
     DIFFERS(load->addr->lane_stride = 2, load->addr->lane_stride = 1);
     DIFFERS(add->op = ND__K_sub, add->op = ND__K_add);
     DIFFERS(loop->hi.constant = 15, loop->hi.constant = 16);
+    DIFFERS(loop->least = 0, loop->least = INT64_MIN);
+    DIFFERS(loop->most = 8, loop->most = INT64_MAX);
     DIFFERS(loop->body.first->step = 2, loop->body.first->step = 1);
     DIFFERS(b->buffers[0].elems = 7, b->buffers[0].elems = 6);
     DIFFERS(b->buffers[0].align = 64, b->buffers[0].align = 4);

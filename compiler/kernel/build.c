@@ -496,11 +496,19 @@ static void give(int n, nd__kval first, nd__kval *values)
 int32_t nd__k_for(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t step, int n, const nd__kval *init,
                   nd__kval *carried)
 {
+    return nd__k_for_within(b, lo, hi, INT64_MIN, INT64_MAX, step, n, init, carried);
+}
+
+int32_t nd__k_for_within(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t least, int64_t most, int64_t step,
+                         int n, const nd__kval *init, nd__kval *carried)
+{
     nd__kinst *inst = ready(b) ? new_inst(b->k, ND__K_for, n, init) : NULL;
     if (inst) {
         inst->iv = b->k->iv_count++;
         inst->lo = lo;
         inst->hi = hi;
+        inst->least = least;
+        inst->most = most;
         inst->step = step;
         inst->result_count = n;
         /* The carried values first: inside, they are older than what is made from them. */

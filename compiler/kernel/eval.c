@@ -218,6 +218,8 @@ static bool run_for(machine *m, const nd__kinst *inst)
     int64_t lo, hi;
     if (!affine_value(m, inst, &inst->lo, &lo) || !affine_value(m, inst, &inst->hi, &hi))
         return false;
+    lo = lo < inst->least ? inst->least : lo;
+    hi = hi > inst->most ? inst->most : hi;
     move(m, inst->arg_count, inst->args, inst->carried);
     m->open[m->open_count++] = inst->iv;
     for (int64_t i = lo; i < hi;) {

@@ -78,10 +78,11 @@ struct nd__kinst {
     nd__kval result; /* the first; the others follow it */
     uint64_t imm;    /* const: the bits of one element; lane: its number */
     nd__kaddr *addr; /* loads, stores, index (at, lane_stride) */
-    /* for: iv runs from lo to below hi by step; carried[i] is the number inside the body of what it carries */
+    /* for: iv runs from max(lo, least) to below min(hi, most) by step; carried[i] is the number inside the body of what it carries */
     int32_t iv;
     nd__kval carried; /* the first; arg_count of them */
     nd__kaffine lo, hi;
+    int64_t least, most; /* INT64_MIN, INT64_MAX: no matter */
     int64_t step;
     nd__kblock body, other; /* for: body; if: body, other; each ends with a yield (also of nothing) */
 };
@@ -172,6 +173,9 @@ void nd__k_storex(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval x, n
 /* Opens a loop and gives its induction variable; carried[i] (n of them, may be NULL when 0) are the carried values inside.
  * The body is what follows until nd__k_end_for, which takes the next values and gives the last ones. */
 int32_t nd__k_for(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t step, int n, const nd__kval *init, nd__kval *carried);
+/* The same from lo, at least `least`, to below hi, at most `most`: i0 = max(0, i1 - 3)..min(64, i1 + 4). */
+int32_t nd__k_for_within(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t least, int64_t most, int64_t step, int n, const nd__kval *init,
+                         nd__kval *carried);
 void nd__k_end_for(nd__kbuilder *b, const nd__kval *next, nd__kval *last);
 /* if; ...; else; ...; end_if. `n` results, whose types are those of `yields`. The else branch must be opened when n > 0. */
 void nd__k_if(nd__kbuilder *b, nd__kval condition);

@@ -201,12 +201,24 @@ static void put_lanes(writer *w, const nd__kinst *i, const nd__kval *index)
         put(w, " count %d", (int)addr->count);
 }
 
+/* An affine bound, or the outer one of it and a number. */
+static void put_bound(writer *w, const nd__kaffine *at, const char *outer, int64_t limit)
+{
+    if (limit == INT64_MIN || limit == INT64_MAX) {
+        put_affine(w, at);
+        return;
+    }
+    put(w, "%s(%" PRId64 ", ", outer, limit);
+    put_affine(w, at);
+    put(w, ")");
+}
+
 static void put_for(writer *w, const nd__kinst *i)
 {
     put(w, "for i%d = ", (int)i->iv);
-    put_affine(w, &i->lo);
+    put_bound(w, &i->lo, "max", i->least);
     put(w, "..");
-    put_affine(w, &i->hi);
+    put_bound(w, &i->hi, "min", i->most);
     if (i->step != 1)
         put(w, " by %" PRId64, i->step);
     if (i->arg_count > 0) {

@@ -21,10 +21,21 @@ static void add_incoming(LLVMValueRef phi, LLVMValueRef x, LLVMBasicBlockRef fro
     LLVMAddIncoming(phi, values, blocks, 2);
 }
 
+/* The greater (or, `least`, the lesser) of an affine bound and a number. */
+static LLVMValueRef bound(nd__fn *f, const nd__kaffine *at, int64_t limit, bool least)
+{
+    nd__ir *ir = f->ir;
+    LLVMValueRef x = nd__ir_affine(f, at);
+    if (limit == INT64_MIN || limit == INT64_MAX)
+        return x;
+    LLVMValueRef number = LLVMConstInt(ir->i64, (uint64_t)limit, true);
+    return LLVMBuildSelect(B, LLVMBuildICmp(B, least ? LLVMIntSLT : LLVMIntSGT, x, number, ""), x, number, "");
+}
+
 static void write_for(nd__fn *f, const nd__kinst *loop)
 {
     nd__ir *ir = f->ir;
-    LLVMValueRef lo = nd__ir_affine(f, &loop->lo), hi = nd__ir_affine(f, &loop->hi);
+    LLVMValueRef lo = bound(f, &loop->lo, loop->least, false), hi = bound(f, &loop->hi, loop->most, true);
     bool runs = nd__ir_runs(f, loop);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(B), body = new_block(f), after = new_block(f);
     if (runs)

@@ -195,8 +195,14 @@ static nd_value *product(maker *k)
         bool batch = true;
         for (int i = 3; i <= r && i <= s; i++)
             batch &= a->shape.dims[r - i] == b->shape.dims[s - i];
-        if (batch)
-            return nd_matmul_t(a, ta, b, tb);
+        if (!batch)
+            continue;
+        nd_matmul_options o = {ta, tb, below(k, 3) ? ND_BAND_NONE : (nd_band)(1 + below(k, 3)), INT64_MIN, INT64_MAX};
+        if (o.band && below(k, 3))
+            o.lower = below(k, 8) - 6;
+        if (o.band && below(k, 3))
+            o.upper = (o.lower == INT64_MIN ? 0 : o.lower) + below(k, 6);
+        return nd_matmul_with(a, b, &o);
     }
     return elementwise(k);
 }

@@ -195,8 +195,16 @@ static nd_value *make_MATMUL(maker *k, nd__op op)
     a.dims[a.rank++] = ta ? rows : inner;
     b.dims[b.rank++] = tb ? columns : inner;
     b.dims[b.rank++] = tb ? inner : columns;
+    nd_matmul_options options = {.transpose_a = ta, .transpose_b = tb};
+    if (below(k, 2)) {
+        options.band = (nd_band)(1 + below(k, 3));
+        options.lower = below(k, 3) ? below(k, 60) - 50 : INT64_MIN;
+        options.upper = options.lower == INT64_MIN || below(k, 3) ? below(k, 40) - 10 : INT64_MAX;
+        if (options.upper < options.lower)
+            options.upper = options.lower + below(k, 5);
+    }
     nd_value *left = operand(k, k->dtype, a);
-    return nd_matmul_t(left, ta, operand(k, k->dtype, b), tb);
+    return nd_matmul_with(left, operand(k, k->dtype, b), &options);
 }
 
 /* -- windows ------------------------------------------------------------------------------------------------------ */

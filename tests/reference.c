@@ -405,6 +405,14 @@ static void reference_argmin(const call *c)
     arg_reduce(c, -1);
 }
 
+/* Whether an element of a, b or the result (`of`) lies in the band of a matmul that has one there. */
+static bool in_band(const nd__node *node, nd_band of, const nd_shape *shape, const int64_t *at)
+{
+    const nd__attr *band = nd__get(node, ND__A_band);
+    const int64_t difference = at[shape->rank - 1] - at[shape->rank - 2];
+    return band->i != (int64_t)of || (difference >= band->ints[0] && difference <= band->ints[1]);
+}
+
 static void reference_matmul(const call *c)
 {
     const reference_value *a = c->in[0], *b = c->in[1];
@@ -423,6 +431,9 @@ static void reference_matmul(const call *c)
             left[rank - 1] = ta ? at[rank - 2] : k;
             right[rank - 2] = tb ? at[rank - 1] : k;
             right[rank - 1] = tb ? k : at[rank - 1];
+            if (!in_band(c->node, ND_BAND_A, &a->shape, left) || !in_band(c->node, ND_BAND_B, &b->shape, right) ||
+                !in_band(c->node, ND_BAND_RESULT, &c->out[0].shape, at))
+                continue;
             int64_t x = element_at(&a->shape, left), y = element_at(&b->shape, right);
             sum += a->real[x] * b->real[y];
             scale += fabs(a->real[x] * b->real[y]);

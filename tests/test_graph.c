@@ -143,6 +143,13 @@ START_TEST(products)
     SAYS("at:1: matmul: expected two operands of one rank from 2, got f32[2,3] x f32" X
          "\n  note: operand 1, \"s\" f32, is the input made at net.c:6",
          nd_matmul_t_at("at:1", l.x, false, l.s, true));
+    SAYS("at:1: matmul: the band from 1 to 0 is empty" X Y(1),
+         nd_matmul_with_at("at:1", l.x, l.y, &(nd_matmul_options){.band = ND_BAND_A, .lower = 1}));
+    SAYS("at:1: matmul: the band is of operand a, operand b or the result, not of 4" X Y(1),
+         nd_matmul_with_at("at:1", l.x, l.y, &(nd_matmul_options){.band = (nd_band)4}));
+    SAYS("at:1: banded: \"s\" is f32, expected rank 2 or more\n  note: operand 0, \"s\" f32, is the input made at net.c:6",
+         nd_banded_at("at:1", l.s, 0, 0, 0));
+    SAYS("at:1: banded: the band from 2 to 1 is empty", nd_banded_at("at:1", l.x, 2, 1, 0));
 }
 END_TEST
 

@@ -94,6 +94,10 @@ static void same_attribute(const pair *p, const nd__attr *a, const nd__attr *b)
     case ND__KIND_SIZE:
         same_size(p, a->i, b->i);
         break;
+    case ND__KIND_BAND:
+        SAME(a->i == b->i, "%s", nd__attr_names[a->key]);
+        SAME(!a->i || memcmp(a->ints, b->ints, 2 * sizeof *a->ints) == 0, "%s", nd__attr_names[a->key]);
+        break;
     case ND__KIND_INTS:
         SAME(memcmp(a->ints, b->ints, (size_t)a->count * sizeof *a->ints) == 0, "%s", nd__attr_names[a->key]);
         break;
@@ -544,6 +548,9 @@ static const struct {
     {XY "%z = cast %x", "t.nd:5:1: cast needs a type: %z: f32[2,3] = cast"},
     {XY "%z = sum %x", "t.nd:5:12: expected the attribute axes of sum, found the end of the text"},
     {XY "%z = sum %x axis=0", "t.nd:5:13: expected the end of the line or an attribute of sum (axes), found 'axis'"},
+    {XY "%z = matmul %x, %y band=c[0,1]", "t.nd:5:25: expected what has the band (a, b, result), found 'c'"},
+    {XY "%z = matmul %x, %y band=a[0,inf]", "t.nd:5:29: expected a whole number or '*', found 'inf'"},
+    {XY "%z = matmul %x, %y band=a[*,0,1]", "t.nd:5:30: expected ']', found ','"},
     {XY "%z = neg %x axis=0", "t.nd:5:13: expected the end of the line (neg has no attributes), found 'axis'"},
     {XY "%z = matmul %x, %y trans_a trans_a", "t.nd:5:28: trans_a is given twice"},
     {XY "%z = sum %x axes=[1,0]", "t.nd:5:6: sum: axes are not ascending, or one is named twice\n"

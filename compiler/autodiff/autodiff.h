@@ -65,6 +65,7 @@ typedef struct nd__product {
     nd_value *p, *q;
     bool tp, tq;
     int fold;
+    nd__band band;
 } nd__product;
 nd_value *nd__folded_product(nd_place place, nd__product product);
 /* The sum of dy over `axes`, in the shape of what was broadcast along them. */

@@ -33,6 +33,7 @@ typedef enum nd__attr_kind {
     ND__KIND_DTYPE, /* i: an nd_dtype */
     ND__KIND_INTS,  /* ints, count */
     ND__KIND_SIZES, /* ints, count: sizes */
+    ND__KIND_BAND,  /* i: an nd_band, ints: lower, upper; printed only when set */
     ND__KIND_TEXT,  /* text */
     ND__KIND_DATA,  /* data */
     ND__KIND_FUNC,  /* function */
@@ -266,6 +267,17 @@ nd__attr nd__attr_text(nd__attr_key key, const char *text);
 nd__attr nd__attr_data(nd__attr_key key, const nd__data *data);
 nd__attr nd__attr_function(nd__attr_key key, nd_function *function);
 nd__attr nd__attr_variable(nd__attr_key key, nd__variable *variable);
+
+/* The band lower <= column - row <= upper of a matrix product; of ND_BAND_NONE: none. */
+typedef struct nd__band {
+    nd_band of;
+    int64_t limits[2]; /* lower, upper; open: INT64_MIN, INT64_MAX */
+} nd__band;
+extern const char *const nd__band_names[ND_BAND_RESULT + 1]; /* in the text */
+nd__attr nd__attr_band(const nd__band *band); /* points to it */
+nd__band nd__get_band(const nd__node *node);
+/* The band of the transposed matrix. */
+nd__band nd__band_turned(nd__band band);
 
 /* Makes a node: checks operands (NULL, poison, other modules), dtypes, attributes and shapes, and appends it. The first result,
  * or poison. Operands must fit exactly: no broadcasting, no weak constants (they become what nd__settle says). Attributes in any order; FLAG attributes may be left out. */

@@ -70,6 +70,7 @@ static bool own(nd_module *m, nd__attr *a)
 {
     switch (nd__attr_kinds[a->key]) {
     case ND__KIND_INTS:
+    case ND__KIND_BAND:
     case ND__KIND_SIZES: {
         /* A shape of too high a rank has sizes for ND_MAX_RANK axes only. */
         int have = a->count < ND_MAX_RANK ? a->count : ND_MAX_RANK;

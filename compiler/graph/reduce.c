@@ -138,6 +138,13 @@ static bool common_batch(nd_module *m, nd_place place, nd_value **a, nd_value **
 
 nd_value *nd_matmul_t_at(nd_place place, nd_value *a, bool transpose_a, nd_value *b, bool transpose_b)
 {
+    return nd_matmul_with_at(place, a, b, &(nd_matmul_options){.transpose_a = transpose_a, .transpose_b = transpose_b});
+}
+
+nd_value *nd_matmul_with_at(nd_place place, nd_value *a, nd_value *b, const nd_matmul_options *options)
+{
+    const nd_matmul_options none = {0}, *o = options ? options : &none;
+    const nd__band band = {o->band, {o->lower, o->upper}};
     bool poisoned;
     nd_module *m = nd__common_module(place, "matmul", 2, (nd_value *[]){a, b}, &poisoned);
     if (!m || poisoned)
@@ -147,13 +154,13 @@ nd_value *nd_matmul_t_at(nd_place place, nd_value *a, bool transpose_a, nd_value
         if (!common_batch(m, place, &a, &b))
             return &m->poison;
         int rank = a->shape.rank;
-        rows = a->shape.dims[rank - (transpose_a ? 1 : 2)];
-        inner = a->shape.dims[rank - (transpose_a ? 2 : 1)];
-        columns = b->shape.dims[rank - (transpose_b ? 2 : 1)];
+        rows = a->shape.dims[rank - (o->transpose_a ? 1 : 2)];
+        inner = a->shape.dims[rank - (o->transpose_a ? 2 : 1)];
+        columns = b->shape.dims[rank - (o->transpose_b ? 2 : 1)];
     }
-    nd__attr attrs[] = {nd__attr_int(ND__A_trans_a, transpose_a), nd__attr_int(ND__A_trans_b, transpose_b),
-                        nd__attr_int(ND__A_lanes, in_lanes(rows, columns, inner))};
-    return nd__make2(ND__OP_matmul, place, a, b, 3, attrs);
+    nd__attr attrs[] = {nd__attr_int(ND__A_trans_a, o->transpose_a), nd__attr_int(ND__A_trans_b, o->transpose_b),
+                        nd__attr_int(ND__A_lanes, in_lanes(rows, columns, inner)), nd__attr_band(&band)};
+    return nd__make2(ND__OP_matmul, place, a, b, 4, attrs);
 }
 
 nd_value *nd_matmul_at(nd_place place, nd_value *a, nd_value *b)

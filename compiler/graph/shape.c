@@ -180,6 +180,18 @@ static bool rule_ARGREDUCE(rule_call *c)
     return one(c, ND_I64, out);
 }
 
+static bool band_is_good(rule_call *c)
+{
+    const nd__attr *band = attr(c, ND__A_band);
+    if (band->i == ND_BAND_NONE)
+        return true;
+    if (band->i < 0 || band->i > ND_BAND_RESULT || band->count != 2)
+        return REFUSE(c, "matmul: the band is of operand a, operand b or the result, not of %lld", (long long)band->i);
+    if (band->ints[0] > band->ints[1] || band->ints[0] == INT64_MAX || band->ints[1] == INT64_MIN)
+        return REFUSE(c, "matmul: the band from %lld to %lld is empty", (long long)band->ints[0], (long long)band->ints[1]);
+    return true;
+}
+
 static bool rule_MATMUL(rule_call *c)
 {
     const nd_value *a = c->in[0], *b = c->in[1];
@@ -196,6 +208,8 @@ static bool rule_MATMUL(rule_call *c)
     int64_t inner_b = b->shape.dims[rank - (tb ? 1 : 2)], columns = b->shape.dims[rank - (tb ? 2 : 1)];
     if (inner_a != inner_b)
         return REFUSE(c, "matmul: inner sizes differ, %s%s x %s%s", show(c, a), ta ? " transposed" : "", show(c, b), tb ? " transposed" : "");
+    if (!band_is_good(c))
+        return false;
     nd_shape out = a->shape;
     out.dims[rank - 2] = rows;
     out.dims[rank - 1] = columns;

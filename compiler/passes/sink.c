@@ -123,11 +123,12 @@ static undo last_two_swapped(int rank)
     return u;
 }
 
-static nd_value *product(nd_module *to, const nd__node *node, nd_value *a, bool trans_a, nd_value *b, bool trans_b)
+static nd_value *product(nd_module *to, const nd__node *node, nd_value *a, bool trans_a, nd_value *b, bool trans_b,
+                         nd__band band)
 {
     nd__attr attrs[] = {nd__attr_int(ND__A_trans_a, trans_a), nd__attr_int(ND__A_trans_b, trans_b),
-                        nd__attr_int(ND__A_lanes, nd__get_int(node, ND__A_lanes))};
-    return nd__make(to, ND__OP_matmul, node->place, 2, (nd_value *[]){a, b}, 3, attrs);
+                        nd__attr_int(ND__A_lanes, nd__get_int(node, ND__A_lanes)), nd__attr_band(&band)};
+    return nd__make(to, ND__OP_matmul, node->place, 2, (nd_value *[]){a, b}, 4, attrs);
 }
 
 /* The matrix that a batch of equal ones repeats, or NULL. */
@@ -145,19 +146,19 @@ static nd_value *repeated_matrix(nd_value *v)
     return nd_reshape_at(v->node->place, from, nd_shape_of(2, from->shape.dims + rank - 2));
 }
 
-/* [.., M, K] x [K, N], the same for all: [.. * M, K] x [K, N]. */
+/* [.., M, K] x [K, N], the same for all: [.. * M, K] x [K, N]; with a band, rows are not all alike. */
 static nd_value *with_more_rows(nd_module *to, const nd__node *node, nd_value *a, bool trans_a, nd_value *b,
                                 bool trans_b)
 {
     const nd_shape *out = &node->results[0].shape;
     const bool jumps =
         nd__ops[a->node->op].traits & ND__VIEW && a->node->op != ND__OP_reshape; /* as rows it would be a copy */
-    nd_value *matrix = out->rank > 2 && !trans_a && !jumps ? repeated_matrix(b) : NULL;
+    nd_value *matrix = out->rank > 2 && !trans_a && !jumps && nd__get_band(node).of == ND_BAND_NONE ? repeated_matrix(b) : NULL;
     if (!matrix || nd__elements(&a->shape) == 0) /* of no elements -1 would mean any number of rows */
         return NULL;
     const int64_t inner = a->shape.dims[out->rank - 1];
     nd_value *rows = nd_reshape_at(node->place, a, nd_shape_of(2, (int64_t[]){-1, inner}));
-    return nd_reshape_at(node->place, product(to, node, rows, false, matrix, trans_b), *out);
+    return nd_reshape_at(node->place, product(to, node, rows, false, matrix, trans_b, nd__get_band(node)), *out);
 }
 
 static nd_value *sink_into_product(nd__copier *c, const uses *w, const nd__node *node, nd_value *const *x)
@@ -165,13 +166,16 @@ static nd_value *sink_into_product(nd__copier *c, const uses *w, const nd__node 
     const undo swap = last_two_swapped(node->results[0].shape.rank);
     bool trans_a = nd__get_int(node, ND__A_trans_a), trans_b = nd__get_int(node, ND__A_trans_b);
     nd_value *a = without(c, w, node->inputs[0], &swap), *b = without(c, w, node->inputs[1], &swap);
+    nd__band band = nd__get_band(node);
+    if ((a && band.of == ND_BAND_A) || (b && band.of == ND_BAND_B))
+        band = nd__band_turned(band);
     trans_a ^= a != NULL;
     trans_b ^= b != NULL;
     nd_value *first = a ? a : x[0], *second = b ? b : x[1],
              *folded = with_more_rows(c->to, node, first, trans_a, second, trans_b);
     if (folded)
         return folded;
-    return a || b ? product(c->to, node, first, trans_a, second, trans_b) : NULL;
+    return a || b ? product(c->to, node, first, trans_a, second, trans_b, band) : NULL;
 }
 
 /* A transpose of a product's last two axes. */
@@ -181,8 +185,13 @@ static nd_value *transposed_product(nd__copier *c, const uses *w, const nd__node
     if (x->node->op != ND__OP_matmul || w->count[node->inputs[0]->node->number] > 1 || !is_undone_by(node, &swap))
         return NULL;
     const nd__node *p = x->node;
+    nd__band band = nd__get_band(p);
+    if (band.of == ND_BAND_RESULT)
+        band = nd__band_turned(band);
+    else if (band.of != ND_BAND_NONE)
+        band.of = band.of == ND_BAND_A ? ND_BAND_B : ND_BAND_A;
     return product(c->to, p, p->inputs[1], !nd__get_int(p, ND__A_trans_b), p->inputs[0],
-                   !nd__get_int(p, ND__A_trans_a));
+                   !nd__get_int(p, ND__A_trans_a), band);
 }
 
 /* -- repeated elements --------------------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
  * steps fit the second-level cache. The columns are the outer loop, so that a panel of the vector operand stays there.
  *
  * A product with the attribute `lanes` is a few long rows instead: k lies in the lanes. */
-#include "compiler/schedule/emit.h"
+#include "compiler/schedule/band.h"
 
 #include <string.h>
 
@@ -34,6 +34,7 @@ typedef struct product {
     int rank, row_axis, lane_axis; /* of the result */
     int64_t depth;                 /* the length of k */
     operand scalars, vectors;
+    nd__bounds band;
     tiling tile;
     int given;
 } product;
@@ -126,8 +127,8 @@ static double tile_step(int rows, int vectors, bool streams)
     return cycles;
 }
 
-/* All tiles of `rows` by `vectors`, those at the edges smaller. */
-static double tiling_cycles(int64_t row_count, int64_t vector_count, int rows, int vectors, int64_t depth, bool streams)
+/* All tiles of `rows` by `vectors`, those at the edges smaller, of `depth` steps each. */
+static double tiling_cycles(int64_t row_count, int64_t vector_count, int rows, int vectors, double depth, bool streams)
 {
     const double start = 12, epilogue = 2;
     double cycles = 0;
@@ -135,14 +136,24 @@ static double tiling_cycles(int64_t row_count, int64_t vector_count, int rows, i
         int r = edge & 1 ? (int)(row_count % rows) : rows, v = edge & 2 ? (int)(vector_count % vectors) : vectors;
         int64_t tiles = (edge & 1 ? 1 : row_count / rows) * (edge & 2 ? 1 : vector_count / vectors);
         if (r > 0 && v > 0)
-            cycles += (double)tiles * (tile_step(r, v, streams) * (double)depth + start + epilogue * r * v);
+            cycles += (double)tiles * (tile_step(r, v, streams) * depth + start + epilogue * r * v);
     }
     return cycles;
 }
 
-/* The best tile of what the registers hold: rows times vectors accumulators, the vectors, one splat. */
-static tiling choose_tile(const product *p, int64_t row_count, int64_t size)
+/* What a band leaves of the steps of all tiles. */
+static double band_share(const product *p, const nd__bounds *band, int64_t row_count, int64_t size, int rows,
+                         int64_t wide)
 {
+    return band->of_operand  ? nd__band_share(band, row_count, p->depth, rows, 1)
+           : band->of_result ? nd__band_share(band, row_count, size, rows, wide)
+                             : 1;
+}
+
+/* The best tile of what the registers hold: rows times vectors accumulators, the vectors, one splat. */
+static tiling choose_tile(const product *p, int64_t row_count, int64_t size, bool by_columns)
+{
+    const nd__bounds band = nd__bounds_of(p->node, by_columns);
     const nd__target *target = p->s.block->target;
     const int lanes = lanes_of(p);
     const int64_t vector_count = (size + lanes - 1) / lanes;
@@ -155,7 +166,8 @@ static tiling choose_tile(const product *p, int64_t row_count, int64_t size)
             if (rows * vectors + vectors + 1 > target->vector_registers - 1 || rows > row_count ||
                 (vectors > vector_count && vectors > 1))
                 continue;
-            double cycles = tiling_cycles(row_count, vector_count, rows, vectors, p->depth, streams);
+            double share = band_share(p, &band, row_count, size, rows, (int64_t)vectors * lanes);
+            double cycles = tiling_cycles(row_count, vector_count, rows, vectors, share * (double)p->depth, streams);
             bool square = rows == 4 && vectors == 4; /* of equals, the one with the shortest epilogue */
             if (best.cycles == 0 || cycles < best.cycles * (square ? 1.01 : 0.99))
                 best = (tiling){rows, vectors, cycles};
@@ -170,11 +182,13 @@ static bool decide(product *p, operand *a, operand *b, nd__steps *steps)
     const int64_t m = shape->dims[p->rank - 2], n = shape->dims[p->rank - 1];
     const double copied = 0.3;             /* cycles an element */
     const bool few = 4 * n <= lanes_of(p); /* columns: their stores, lane by lane, and the code for them are worth it */
-    tiling along_n = choose_tile(p, m, n), along_m = choose_tile(p, n, m);
+    tiling along_n = choose_tile(p, m, n, false), along_m = choose_tile(p, n, m, true);
     bool turn_b = b->along != 1 && n > 1, turn_a = a->along != 1 && m > 1;
     double cost_n = along_n.cycles + (turn_b ? copied * (double)n * (double)p->depth : 0);
     double cost_m = along_m.cycles + (turn_a ? copied * (double)m * (double)p->depth : 0);
-    const bool by_rows = few && cost_m < cost_n;
+    const nd_band banded = nd__get_band(p->node).of; /* an operand with a band is read by rows */
+    const bool by_rows = banded == ND_BAND_B || (few && cost_m < cost_n && banded != ND_BAND_A);
+    p->band = nd__bounds_of(p->node, by_rows);
     p->lane_axis = by_rows ? p->rank - 2 : p->rank - 1;
     p->row_axis = by_rows ? p->rank - 1 : p->rank - 2;
     p->tile = by_rows ? along_m : along_n;
@@ -192,6 +206,8 @@ static void cut(product *p)
         nd__cut(&p->s, 0, 1, microseconds * (double)p->s.size[0]);
         return;
     }
+    if (p->band.of_operand || p->band.of_result) /* rows and columns count */
+        return;
     const bool lanes_first = p->vectors.count >= p->scalars.count;
     const int64_t vectors = (int64_t)p->tile.vectors * lanes_of(p);
     for (int i = 0; i < 2; i++) {
@@ -220,29 +236,136 @@ static void at_point(product *p, nd__kaffine row, nd__kaffine column, int r, int
     e->count = v == vectors - 1 ? last : e->lanes;
 }
 
+/* A tile while it is accumulated. */
+typedef struct running {
+    product *p;
+    nd__kaffine row, scalars, vectors; /* operands at k = 0 */
+    int rows, width, last;             /* width: vectors */
+} running;
+
+/* One k of rows `from` to below `until`; `masked`: of those of them that the band lets have it. */
+static void step(const running *t, nd__kaffine k, int from, int until, bool masked, nd__kval *acc)
+{
+    const product *p = t->p;
+    const nd__emit *e = &p->e;
+    nd__kbuilder *b = &t->p->e.b;
+    nd__kval x[MOST_VECTORS];
+    nd__kaffine v = nd__k_sum(t->vectors, nd__k_scaled(k, p->vectors.inner));
+    nd__kaffine s = nd__k_sum(t->scalars, nd__k_scaled(k, p->scalars.inner));
+    for (int j = 0; j < t->width; j++)
+        x[j] = nd__k_load(b, e->buffers[p->vectors.param], nd__k_sum(v, nd__k_at(j * e->lanes * p->vectors.along)),
+                          e->lanes, p->vectors.along, j == t->width - 1 ? t->last : e->lanes);
+    for (int r = from; r < until; r++) {
+        nd__kaffine at = nd__k_sum(s, nd__k_at(r * p->scalars.along));
+        nd__kval one = nd__k_load(b, e->buffers[p->scalars.param], at, 1, 1, 1), all = nd__k_splat(b, one, e->lanes);
+        nd__kaffine ahead = nd__k_sum(k, nd__k_scaled(nd__k_sum(t->row, nd__k_at(r)), -1));
+        nd__kval inside = masked ? nd__k_splat(b, nd__band_inside(b, &p->band, ahead, 1, 0), e->lanes) : -1;
+        for (int j = 0; j < t->width; j++) {
+            nd__kval *to = &acc[r * t->width + j], sum = nd__k_op3(b, ND__K_fma, all, x[j], *to);
+            *to = masked ? nd__k_op3(b, ND__K_select, inside, sum, *to) : sum;
+        }
+    }
+}
+
+/* k from lo to below hi, as far as they exist. lo and hi are numbers, or move with the row. */
+static void loop_over(const running *t, nd__kaffine lo, nd__kaffine hi, bool masked, nd__kval *acc)
+{
+    nd__kbuilder *b = &t->p->e.b;
+    nd__kval carried[MOST_ROWS * MOST_VECTORS];
+    const int n = t->rows * t->width;
+    const int64_t depth = t->p->depth, last_row = t->p->s.size[t->p->row_axis] - t->rows;
+    const int64_t highest = hi.count ? last_row + hi.constant - t->row.constant : hi.constant;
+    if (lo.count == 0 && lo.constant < 0)
+        lo = nd__k_at(0);
+    if (hi.count == 0 && hi.constant > depth)
+        hi = nd__k_at(depth);
+    int32_t k = nd__k_for_within(b, lo, hi, lo.constant < 0 ? 0 : INT64_MIN, highest > depth ? depth : INT64_MAX, 1, n,
+                                 acc, carried);
+    step(t, nd__k_plus(nd__k_at(0), k, 1), 0, t->rows, masked, carried);
+    nd__k_end_for(b, carried, acc);
+}
+
+/* The steps at one end of a band, which some of the rows have: the first rows where it begins, the last where it ends.
+ * `from`: of the first of them, from the tile's row. */
+static void over_edge(const running *t, int64_t from, bool begins, nd__kval *acc)
+{
+    const product *p = t->p;
+    nd__kaffine k = nd__k_sum(t->row, nd__k_at(from));
+    if (from < 0 || p->s.size[p->row_axis] - 2 + from >= p->depth) { /* some may not exist */
+        loop_over(t, k, nd__k_sum(k, nd__k_at(t->rows - 1)), true, acc);
+        return;
+    }
+    for (int i = 0; i < t->rows - 1; i++)
+        step(t, nd__k_sum(k, nd__k_at(i)), begins ? 0 : i + 1, begins ? i + 1 : t->rows, false, acc);
+}
+
+/* Of a band, k from where the first row begins to where the last one ends. */
+static void over_band(const running *t, nd__kval *acc)
+{
+    const product *p = t->p;
+    const nd__bounds *band = &p->band;
+    const int64_t most = p->s.size[p->row_axis] - 1; /* the last row */
+    const bool begins = most + band->lower > 0, ends = band->upper + 1 < p->depth;
+    nd__kaffine lo = begins ? nd__k_sum(t->row, nd__k_at(band->lower)) : nd__k_at(0);
+    nd__kaffine hi = ends ? nd__k_sum(t->row, nd__k_at(band->upper + t->rows)) : nd__k_at(p->depth);
+    if (begins && ends && band->upper - band->lower < t->rows) {
+        loop_over(t, lo, hi, true, acc);
+        return;
+    }
+    if (begins) {
+        over_edge(t, band->lower, true, acc);
+        lo = nd__k_sum(lo, nd__k_at(t->rows - 1));
+    }
+    if (ends)
+        hi = nd__k_sum(hi, nd__k_at(1 - t->rows));
+    loop_over(t, lo, hi, false, acc);
+    if (ends)
+        over_edge(t, band->upper + 1, false, acc);
+}
+
 /* Accumulates a tile over k. */
 static void accumulate(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last, nd__kval *acc)
 {
-    nd__emit *e = &p->e;
-    nd__kbuilder *b = &e->b;
-    nd__kval carried[MOST_ROWS * MOST_VECTORS], x[MOST_VECTORS];
-    nd__kval zero = nd__k_const_bits(b, nd__k_type(p->node->results[0].dtype, e->lanes), 0);
-    nd__kaffine s = nd__k_sum(operand_at(p, &p->scalars), nd__k_scaled(row, p->scalars.along));
-    nd__kaffine v = nd__k_sum(operand_at(p, &p->vectors), nd__k_scaled(column, p->vectors.along));
+    const running t = {.p = p,
+                       .row = row,
+                       .scalars = nd__k_sum(operand_at(p, &p->scalars), nd__k_scaled(row, p->scalars.along)),
+                       .vectors = nd__k_sum(operand_at(p, &p->vectors), nd__k_scaled(column, p->vectors.along)),
+                       .rows = rows,
+                       .width = vectors,
+                       .last = last};
+    nd__kval zero = nd__k_const_bits(&p->e.b, nd__k_type(p->node->results[0].dtype, p->e.lanes), 0);
     for (int i = 0; i < rows * vectors; i++)
         acc[i] = zero;
-    int32_t k = nd__k_for(b, nd__k_at(0), nd__k_at(p->depth), 1, rows * vectors, acc, carried);
-    v = nd__k_plus(v, k, p->vectors.inner);
-    for (int j = 0; j < vectors; j++)
-        x[j] = nd__k_load(b, e->buffers[p->vectors.param], nd__k_sum(v, nd__k_at(j * e->lanes * p->vectors.along)),
-                          e->lanes, p->vectors.along, j == vectors - 1 ? last : e->lanes);
-    for (int r = 0; r < rows; r++) {
-        nd__kaffine at = nd__k_sum(nd__k_plus(s, k, p->scalars.inner), nd__k_at(r * p->scalars.along));
-        nd__kval one = nd__k_load(b, e->buffers[p->scalars.param], at, 1, 1, 1), all = nd__k_splat(b, one, e->lanes);
-        for (int j = 0; j < vectors; j++)
-            carried[r * vectors + j] = nd__k_op3(b, ND__K_fma, all, x[j], carried[r * vectors + j]);
-    }
-    nd__k_end_for(b, carried, acc);
+    if (p->band.of_operand)
+        over_band(&t, acc);
+    else
+        loop_over(&t, nd__k_at(0), nd__k_at(p->depth), false, acc);
+}
+
+/* A tile of a result that has a band: computed if some of it is inside, and 0 outside. */
+static void accumulate_inside(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last,
+                              nd__kval *acc)
+{
+    nd__kbuilder *b = &p->e.b;
+    const int lanes = p->e.lanes, n = rows * vectors;
+    const int64_t columns = (int64_t)(vectors - 1) * lanes + last;
+    nd__kaffine ahead = nd__k_sum(column, nd__k_scaled(row, -1));
+    /* Of any row and column: between the first of one and the last of the other. */
+    nd__bounds some = p->band;
+    some.lower -= columns - 1;
+    some.upper += rows - 1;
+    nd__kval zero[MOST_ROWS * MOST_VECTORS];
+    nd__k_if(b, nd__band_inside(b, &some, ahead, 1, 0));
+    accumulate(p, row, column, rows, vectors, last, acc);
+    for (int v = 0; v < vectors; v++)
+        for (int r = 0; r < rows; r++) {
+            nd__kval *x = &acc[r * vectors + v];
+            nd__kval inside = nd__band_inside(b, &p->band, nd__k_sum(ahead, nd__k_at(v * lanes - r)), lanes, 1);
+            zero[r * vectors + v] = nd__k_const_bits(b, nd__k_type(p->node->results[0].dtype, lanes), 0);
+            *x = nd__k_op3(b, ND__K_select, inside, *x, zero[r * vectors + v]);
+        }
+    nd__k_else(b, n, acc);
+    nd__k_end_if(b, n, zero, acc);
 }
 
 /* What depends on the row, or on the column, only is computed once for all of the tile. */
@@ -282,7 +405,10 @@ static void finish(product *p, nd__kaffine row, nd__kaffine column, int rows, in
 static void tile(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last)
 {
     nd__kval acc[MOST_ROWS * MOST_VECTORS];
-    accumulate(p, row, column, rows, vectors, last, acc);
+    if (p->band.of_result)
+        accumulate_inside(p, row, column, rows, vectors, last, acc);
+    else
+        accumulate(p, row, column, rows, vectors, last, acc);
     finish(p, row, column, rows, vectors, last, acc);
 }
 
@@ -355,10 +481,18 @@ static void over_tiles(product *p)
 
 /* -- long rows: k in the lanes ------------------------------------------------------------------------------------ */
 
-/* Elements of k from `at` on, at most 32, into the accumulators of 32 lanes. */
-static void dot_step(product *p, nd__kaffine a, nd__kaffine b, int64_t count, nd__kval *acc)
+/* What k is compared with where an operand has a band: the row, or the column, that it has. */
+static nd__kaffine banded_row(const product *p)
+{
+    return p->e.coord[nd__get_band(p->node).of == ND_BAND_A ? p->row_axis : p->lane_axis];
+}
+
+/* Elements of k from `at` on, at most 32, into the accumulators of 32 lanes. a, b: the operands at k = 0. */
+static void dot_step(product *p, nd__kaffine a, nd__kaffine b, nd__kaffine at, int64_t count, nd__kval *acc)
 {
     nd__emit *e = &p->e;
+    a = nd__k_sum(a, nd__k_scaled(at, p->scalars.inner));
+    b = nd__k_sum(b, nd__k_scaled(at, p->vectors.inner));
     for (int u = 0; u * e->lanes < count; u++) {
         int exist = count - u * e->lanes < e->lanes ? (int)(count - u * e->lanes) : e->lanes;
         int64_t s = p->scalars.inner, v = p->vectors.inner;
@@ -373,12 +507,16 @@ static void dot_step(product *p, nd__kaffine a, nd__kaffine b, int64_t count, nd
             sum = nd__k_op3(&e->b, ND__K_select, nd__k_op2(&e->b, ND__K_lt, lane, nd__k_const(&e->b, type, exist)), sum,
                             acc[u]);
         }
+        if (p->band.of_operand) {
+            nd__kaffine ahead = nd__k_sum(nd__k_sum(at, nd__k_at(u * e->lanes)), nd__k_scaled(banded_row(p), -1));
+            sum = nd__k_op3(&e->b, ND__K_select, nd__band_inside(&e->b, &p->band, ahead, e->lanes, 1), sum, acc[u]);
+        }
         acc[u] = sum;
     }
 }
 
 /* The block of k from `at` on: the tree over its 32 lanes. */
-static nd__kval dot_block(product *p, nd__kaffine a, nd__kaffine b, int64_t length)
+static nd__kval dot_block(product *p, nd__kaffine a, nd__kaffine b, nd__kaffine at, int64_t length)
 {
     nd__emit *e = &p->e;
     nd__kval acc[ROW_LANES], carried[ROW_LANES];
@@ -388,12 +526,11 @@ static nd__kval dot_block(product *p, nd__kaffine a, nd__kaffine b, int64_t leng
         acc[u] = nd__k_const_bits(&e->b, nd__k_type(p->node->results[0].dtype, e->lanes), 0);
     if (full > 0) {
         int32_t k = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), ROW_LANES, parts, acc, carried);
-        dot_step(p, nd__k_plus(a, k, p->scalars.inner), nd__k_plus(b, k, p->vectors.inner), ROW_LANES, carried);
+        dot_step(p, a, b, nd__k_plus(at, k, 1), ROW_LANES, carried);
         nd__k_end_for(&e->b, carried, acc);
     }
     if (full < length)
-        dot_step(p, nd__k_sum(a, nd__k_at(full * p->scalars.inner)), nd__k_sum(b, nd__k_at(full * p->vectors.inner)),
-                 length - full, acc);
+        dot_step(p, a, b, nd__k_sum(at, nd__k_at(full)), length - full, acc);
     for (; parts > 1; parts /= 2)
         for (int u = 0; u < parts / 2; u++)
             acc[u] = nd__k_op2(&e->b, ND__K_add, acc[u], acc[u + parts / 2]);
@@ -412,14 +549,17 @@ static void dot(product *p)
     nd__kval total = nd__k_const_bits(&e->b, nd__k_type(p->node->results[0].dtype, 1), 0), carried;
     if (blocks > 0) {
         int32_t k = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks * BLOCK), BLOCK, 1, &total, &carried);
-        nd__kval sum = dot_block(p, nd__k_plus(a, k, p->scalars.inner), nd__k_plus(b, k, p->vectors.inner), BLOCK);
+        nd__kval sum = dot_block(p, a, b, nd__k_plus(nd__k_at(0), k, 1), BLOCK);
         carried = nd__k_op2(&e->b, ND__K_add, carried, sum);
         nd__k_end_for(&e->b, &carried, &total);
     }
     if (rest > 0)
-        total = nd__k_op2(&e->b, ND__K_add, total,
-                          dot_block(p, nd__k_sum(a, nd__k_at(blocks * BLOCK * p->scalars.inner)),
-                                    nd__k_sum(b, nd__k_at(blocks * BLOCK * p->vectors.inner)), rest));
+        total = nd__k_op2(&e->b, ND__K_add, total, dot_block(p, a, b, nd__k_at(blocks * BLOCK), rest));
+    if (p->band.of_result) {
+        nd__kaffine ahead = nd__k_sum(e->coord[p->lane_axis], nd__k_scaled(e->coord[p->row_axis], -1));
+        nd__kval zero = nd__k_const_bits(&e->b, nd__k_type(p->node->results[0].dtype, 1), 0);
+        total = nd__k_op3(&e->b, ND__K_select, nd__band_inside(&e->b, &p->band, ahead, 1, 0), total, zero);
+    }
     e->memo[p->given] = total;
     nd__emit_outputs(e, 0); /* of scalars: no axis of the result lies in the lanes */
     nd__close_axis(e, p->lane_axis);
@@ -463,6 +603,7 @@ bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
     p.lane_axis = p.rank - 1;
     p.scalars = left;
     p.vectors = right;
+    p.band = nd__bounds_of(n, false);
     if (!dots && !decide(&p, &left, &right, steps))
         return false;
     /* Tiles have lanes along their axis even where its size is 1. */
@@ -474,6 +615,9 @@ bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
     if (!dots)
         cut(&p);
     int64_t flops = 2 * nd__elements(shape) * p.depth;
+    if (p.band.of_operand || p.band.of_result)
+        flops =
+            (int64_t)((double)flops * band_share(&p, &p.band, shape->dims[p.row_axis], shape->dims[p.lane_axis], 1, 1));
     p.e = nd__emit_begin(&p.s, "product");
     p.e.lanes = p.e.count = lanes_of(&p);
     p.e.lane_axis = dots ? -1 : p.lane_axis;

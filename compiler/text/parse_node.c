@@ -112,6 +112,29 @@ static bool parse_list(nd__t_parser *p, bool sizes, nd__attr *a, int64_t *items)
     return nd__t_expect(p, "]");
 }
 
+/* Of what, and both limits, * for an open one: result[*,0]. */
+static bool parse_band(nd__t_parser *p, nd__attr *a, int64_t *limits)
+{
+    for (int of = ND_BAND_A; of <= ND_BAND_RESULT; of++)
+        if (nd__t_is(&p->token, nd__band_names[of]))
+            a->i = of;
+    if (a->i == ND_BAND_NONE)
+        return nd__t_expected(p, "what has the band (a, b, result)");
+    nd__t_next(p);
+    a->ints = limits;
+    for (; a->count < 2; a->count++) {
+        limits[a->count] = a->count ? INT64_MAX : INT64_MIN;
+        if (!nd__t_expect(p, a->count ? "," : "["))
+            return false;
+        if (nd__t_accept(p, "*"))
+            continue;
+        if (p->token.kind != ND__T_NUMBER || !nd__whole_parse(p->token.text, p->token.length, &limits[a->count]))
+            return nd__t_expected(p, "a whole number or '*'");
+        nd__t_next(p);
+    }
+    return nd__t_expect(p, "]");
+}
+
 static bool parse_function_name(nd__t_parser *p, nd__attr *a)
 {
     const nd__t_token at = p->token;
@@ -164,6 +187,8 @@ static bool parse_value_of(nd__t_parser *p, statement *s, nd__attr *a, int64_t *
     case ND__KIND_INTS:
     case ND__KIND_SIZES:
         return parse_list(p, nd__attr_kinds[a->key] == ND__KIND_SIZES, a, items);
+    case ND__KIND_BAND:
+        return parse_band(p, a, items);
     case ND__KIND_TEXT:
         return parse_string(p, &a->text);
     case ND__KIND_VAR:
@@ -227,7 +252,7 @@ static bool complete_attributes(nd__t_parser *p, statement *s)
     for (int i = 0; i < ND__MAX_ATTRS && nd__ops[s->op].attrs[i] != ND__A_none; i++) {
         nd__attr *a = &s->attrs[i];
         const nd__attr_key key = nd__ops[s->op].attrs[i];
-        if (a->key != ND__A_none || nd__attr_kinds[key] == ND__KIND_FLAG)
+        if (a->key != ND__A_none || nd__attr_kinds[key] == ND__KIND_FLAG || nd__attr_kinds[key] == ND__KIND_BAND)
             continue;
         if ((key == ND__A_dtype || key == ND__A_shape) && !d->typed)
             return nd__t_wrong(p, &d->label, "%s needs a type: %%%.*s: f32[2,3] = %s", nd__ops[s->op].name,

@@ -94,12 +94,26 @@ static void put_list(const nd__shown *s, nd__text *out, const nd__attr *a, bool 
     put(out, "]");
 }
 
+static void put_band(nd__text *out, const nd__attr *a)
+{
+    put(out, nd__band_names[a->i]);
+    put(out, "[");
+    for (int i = 0; i < 2; i++) {
+        put(out, i ? "," : "");
+        if (a->ints[i] == (i ? INT64_MAX : INT64_MIN))
+            put(out, "*");
+        else
+            nd__text_add(out, "%" PRId64, a->ints[i]);
+    }
+    put(out, "]");
+}
+
 /* What the text before the = says already: the type, the name. */
 static bool is_said(const nd__node *n, const nd__attr *a)
 {
     if (a->key == ND__A_name || a->key == ND__A_variable)
         return strcmp(a->key == ND__A_name ? a->text : a->variable->name, n->results[0].name) == 0;
-    return a->key == ND__A_dtype || a->key == ND__A_shape || (nd__attr_kinds[a->key] == ND__KIND_FLAG && !a->i);
+    return a->key == ND__A_dtype || a->key == ND__A_shape || ((nd__attr_kinds[a->key] == ND__KIND_FLAG || nd__attr_kinds[a->key] == ND__KIND_BAND) && !a->i);
 }
 
 void nd__show_attribute(const nd__shown *s, nd__text *out, const nd__node *n, const nd__attr *a)
@@ -131,6 +145,9 @@ void nd__show_attribute(const nd__shown *s, nd__text *out, const nd__node *n, co
     case ND__KIND_INTS:
     case ND__KIND_SIZES:
         put_list(s, out, a, nd__attr_kinds[a->key] == ND__KIND_SIZES);
+        break;
+    case ND__KIND_BAND:
+        put_band(out, a);
         break;
     case ND__KIND_TEXT:
         nd__show_string(out, a->text);

@@ -283,6 +283,35 @@ ND_API nd_value *nd_matmul_at(nd_place place, nd_value *a, nd_value *b);
 #define nd_matmul_t(a, transpose_a, b, transpose_b) nd_matmul_t_at(ND_HERE, a, transpose_a, b, transpose_b)
 ND_API nd_value *nd_matmul_t_at(nd_place place, nd_value *a, bool transpose_a, nd_value *b, bool transpose_b);
 
+/* A band is what lies between two diagonals of the last two axes: the elements with lower <= column - row <= upper. INT64_MIN and INT64_MAX leave a
+ * side open: (INT64_MIN, 0) is the lower triangle with the diagonal, what a causal attention sees; (1, INT64_MAX) the upper one without it.
+ *
+ * x where the band is, `outside` elsewhere: select(lower <= column - row, select(column - row <= upper, x, outside), outside), without the comparison of
+ * an open side. Rank 2 or more; NumPy's tril and triu. A sum, a maximum, a softmax within the band is that of nd_banded(x, .., 0), or -INFINITY. */
+#define nd_banded(x, lower, upper, outside) nd_banded_at(ND_HERE, x, lower, upper, outside)
+ND_API nd_value *nd_banded_at(nd_place place, nd_value *x, int64_t lower, int64_t upper, double outside);
+
+/* What of a product has a band. */
+typedef enum nd_band {
+    ND_BAND_NONE,
+    ND_BAND_A,
+    ND_BAND_B,
+    ND_BAND_RESULT,
+} nd_band;
+
+/* All zero (or NULL): nd_matmul_t without transpositions. */
+typedef struct nd_matmul_options {
+    bool transpose_a, transpose_b;
+    nd_band band;
+    int64_t lower, upper;
+} nd_matmul_options;
+
+/* nd_matmul_t with a band. An operand's, by rows and columns as it is given, before transposition: its elements outside are no part of any sum, whatever
+ * they are; a sum of nothing is +0. The result's: elements outside are +0. Only what is inside is computed, gradients of every order too: what goes to a
+ * banded operand is +0 outside, and of what comes back to a banded result nothing outside counts. */
+#define nd_matmul_with(a, b, ...) nd_matmul_with_at(ND_HERE, a, b, __VA_ARGS__) /* options */
+ND_API nd_value *nd_matmul_with_at(nd_place place, nd_value *a, nd_value *b, const nd_matmul_options *options);
+
 /* -- convolutions and pools ---------------------------------------------------------------------------------------- */
 /* Images are [N, height, width, channels], kernels [height, width, channels in / groups, channels out]; with one axis (1d) there is no height, and the
  * first of each pair below is the length's. The batch may be named. As everywhere today, a convolution does not flip its kernel:

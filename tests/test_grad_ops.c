@@ -1,6 +1,7 @@
 /* Gradients of every op of the list: against finite differences, to second order, or that asking for one is an error.
  */
 #include "grad_check.h"
+#include "nadir/nn.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -262,6 +263,7 @@ BUILD(band_result_tt, BANDED(true, true, RESULT, 1, 2))
 BUILD(band_of_gathered, nd_matmul_with(nd_gather(x[0], indices(m, 5, (int32_t[]){2, 0, 7, 2, 1})), x[1],
                                        (&(nd_matmul_options){.band = ND_BAND_A, .lower = -2})))
 BUILD(banded, nd_mul(nd_banded(x[0], -1, 0, 2), x[0]))
+BUILD(attention, nd_dot_product_attention(x[0], x[1], x[2], true))
 BUILD(square, nd_matmul(x[0], x[0]))
 BUILD(vector, nd_matmul(nd_at(x[0], "1"), x[1]))
 BUILD(both_vectors, nd_matmul(nd_at(x[0], "0"), nd_at(x[1], ":, 1")))
@@ -333,6 +335,8 @@ static const op_case more[] = {
     CASE(band_result_tt, 2, -1, 1, T234, M23)
     CASE(band_of_gathered, 2, -1, 1, M23, M34)
     CASE(banded, 1, -1, 1, T234)
+    CASE(attention, 3, -1, 1, T234, T234, T234)
+    CASE(attention, 3, -1, 1, {3, {2, 4, 2}}, {2, {3, 2}}, {2, {3, 1}})
     CASE(square, 1, -1, 1, {2, {3, 3}})
     CASE(vector, 2, -1, 1, M23, M34)
     CASE(both_vectors, 2, -1, 1, M23, M34)

@@ -1,8 +1,34 @@
-/* Attention of a sequence to itself, and the transformer's block around it. */
+/* Attention, its layer for a sequence that looks at itself, and the transformer's block around that. */
 #include "compiler/nn/layer.h"
 #include "nadir/nn.h"
 
 #include <math.h>
+
+nd_value *nd_dot_product_attention_at(nd_place place, nd_value *q, nd_value *k, nd_value *v, bool causal)
+{
+    bool poisoned;
+    nd_module *m = nd__common_module(place, "dot_product_attention", 3, (nd_value *[]){q, k, v}, &poisoned);
+    if (!m || poisoned)
+        return m ? &m->poison : NULL;
+    const int64_t size = q->shape.rank < 2 ? 0 : q->shape.dims[q->shape.rank - 1];
+    if (size < 1 || nd__size_is_named(size) || !nd_dtype_is_float(q->dtype))
+        return nd__fail(m, ND_ERR_GRAPH, place,
+                        "dot_product_attention: q is %s, expected floats [.., T, d], d a number from 1",
+                        nd__show_type(m, q->dtype, &q->shape));
+    nd_matmul_options scores = {.transpose_b = true, .lower = INT64_MIN, .upper = 0},
+                      sum = {.lower = INT64_MIN, .upper = 0};
+    if (causal) {
+        scores.band = ND_BAND_RESULT;
+        sum.band = ND_BAND_A;
+    }
+    q = nd_mul_at(place, q, nd_const_at(place, m, 1 / sqrt((double)size)));
+    nd_value *s = nd_matmul_with_at(place, q, k, &scores);
+    if (causal)
+        s = nd_banded_at(place, s, INT64_MIN, 0, -INFINITY);
+    return nd_matmul_with_at(place, nd_softmax_at(place, s, -1), v, &sum);
+}
+
+/* -- the layer ---------------------------------------------------------------------------------------------------- */
 
 typedef struct attention {
     nd_layer base;
@@ -24,18 +50,6 @@ static void build(nd_layer *l, nd_shape input)
         nd__fail_memory(l->module);
 }
 
-/* Scores [B, heads, T, T], those of later positions -inf. */
-static nd_value *masked(nd_place place, nd_value *scores)
-{
-    if (nd_value_is_poison(scores))
-        return scores;
-    nd_module *m = scores->node->module;
-    int64_t length = scores->shape.dims[3];
-    nd_value *row = nd_iota_at(place, m, ND_I32, ND_SHAPE(length, 1), 0);
-    nd_value *column = nd_iota_at(place, m, ND_I32, ND_SHAPE(length), 0);
-    return nd_select_at(place, nd_le_at(place, column, row), scores, nd_const_at(place, m, -INFINITY));
-}
-
 static nd_value *call(nd_layer *l, nd_value *x, const nd_call_options *options)
 {
     const attention *a = (const attention *)l;
@@ -47,11 +61,8 @@ static nd_value *call(nd_layer *l, nd_value *x, const nd_call_options *options)
     nd_value *all = nd_layer_call_at(place, a->qkv, x, options);
     all = nd_reshape_at(place, all, ND_SHAPE(batch, length, 3, a->heads, head));
     all = nd_transpose_at(place, all, ND_AXES(2, 0, 3, 1, 4)); /* [3, B, heads, T, d] */
-    nd_value *scale = nd_const_at(place, l->module, 1 / sqrt((double)head));
-    nd_value *q = nd_mul_at(place, nd_at_at(place, all, "0"), scale), *k = nd_at_at(place, all, "1");
-    nd_value *scores = nd_matmul_t_at(place, q, false, k, true);
-    nd_value *weights = nd_softmax_at(place, a->causal ? masked(place, scores) : scores, -1);
-    nd_value *seen = nd_matmul_at(place, weights, nd_at_at(place, all, "2")); /* [B, heads, T, d] */
+    nd_value *seen = nd_dot_product_attention_at(place, nd_at_at(place, all, "0"), nd_at_at(place, all, "1"),
+                                                 nd_at_at(place, all, "2"), a->causal); /* [B, heads, T, d] */
     seen = nd_reshape_at(place, nd_transpose_at(place, seen, ND_AXES(0, 2, 1, 3)), x->shape);
     return nd_layer_call_at(place, a->projection, seen, options);
 }

@@ -112,8 +112,8 @@ ND_API nd_layer *nd_residual(nd_layer *inner);
  * product, as cuDNN has it. */
 ND_API nd_layer *nd_gru(int64_t units, bool all_states);
 /* Attention of a sequence to itself, [B, T, D] to [B, T, D] (Vaswani et al. 2017): "qkv", dense D to 3 D, in blocks q,
- * k, v of `heads` heads of d = D / heads columns each; softmax((q * (1 / sqrt(d))) k^T) v for each head, side by side;
- * "projection", dense D to D. causal: a score of a later position is -inf. */
+ * k, v of `heads` heads of d = D / heads columns each; nd_dot_product_attention for each head, side by side;
+ * "projection", dense D to D. causal: a position sees itself and those before it. */
 ND_API nd_layer *nd_attention(int64_t heads, bool causal);
 /* x += dropout(attention(norm(x))); x += dropout(down(up(norm(x)))): "attention_norm", "attention", "norm", "up" (dense
  * D to hidden, GELU in its tanh form), "down" (dense to D). dropout 0: none. */

@@ -51,6 +51,13 @@ ND_API nd_value *nd_log_softmax_at(nd_place place, nd_value *x, int axis);
 #define nd_logsumexp(x, axes, keepdims) nd_logsumexp_at(ND_HERE, x, axes, keepdims)
 ND_API nd_value *nd_logsumexp_at(nd_place place, nd_value *x, nd_axes axes, bool keepdims);
 
+/* softmax((q * (1 / sqrt(d))) k^T) v, the softmax along the last axis: q [.., T, d], k [.., S, d], v [.., S, e], floats,
+ * leading axes broadcast: [.., T, e]. Vaswani et al. 2017, "Attention is all you need". causal: row t sees rows 0 to t
+ * alone. Both products then have the band column - row <= 0 (nd_matmul_with), so that what is not seen is not computed,
+ * and is -inf to the softmax. */
+#define nd_dot_product_attention(q, k, v, causal) nd_dot_product_attention_at(ND_HERE, q, k, v, causal)
+ND_API nd_value *nd_dot_product_attention_at(nd_place place, nd_value *q, nd_value *k, nd_value *v, bool causal);
+
 /* -- losses ------------------------------------------------------------------------------------------------------- */
 
 /* Means over all rows or elements: scalars of the operands' dtype. */

@@ -100,15 +100,10 @@ static nd_value *norm(model *m, int layer, const char *what, nd_value *x)
 /* Each character looks at itself and those before it. qkv: [TOKENS, 3 * WIDTH]. */
 static nd_value *attention(nd_value *qkv)
 {
-    nd_module *m = nd_value_module(qkv);
-    const int64_t size = WIDTH / HEADS;
-    nd_value *heads = nd_transpose(nd_reshape(qkv, ND_SHAPE(TEXTS, LENGTH, 3, HEADS, size)), ND_AXES(2, 0, 3, 1, 4));
-    nd_value *q = nd_mul(nd_at(heads, "0"), nd_const(m, pow((double)size, -0.5)));
-    nd_value *scores = nd_matmul_t(q, false, nd_at(heads, "1"), true);
-    nd_shape square = ND_SHAPE(LENGTH, LENGTH);
-    nd_value *seen = nd_ge(nd_iota(m, ND_I32, square, 0), nd_iota(m, ND_I32, square, 1));
-    nd_value *p = nd_softmax(nd_select(seen, scores, nd_const(m, -INFINITY)), -1);
-    nd_value *mixed = nd_transpose(nd_matmul(p, nd_at(heads, "2")), ND_AXES(0, 2, 1, 3));
+    nd_shape split = ND_SHAPE(TEXTS, LENGTH, 3, HEADS, WIDTH / HEADS);
+    nd_value *heads = nd_transpose(nd_reshape(qkv, split), ND_AXES(2, 0, 3, 1, 4));
+    nd_value *mixed = nd_dot_product_attention(nd_at(heads, "0"), nd_at(heads, "1"), nd_at(heads, "2"), true);
+    mixed = nd_transpose(mixed, ND_AXES(0, 2, 1, 3));
     return nd_reshape(mixed, ND_SHAPE(TOKENS, WIDTH));
 }
 

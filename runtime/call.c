@@ -6,11 +6,11 @@
 #include <string.h>
 
 struct nd_call {
-    bool ready; /* nothing is left to look at before running */
-    nd_entry entry;
+    nd_entry quick; /* what runs where nothing is left to look at but the control word; NULL: see run_carefully */
     void *state_block, *arena_block;
     const void **in;
     void **out;
+    bool ready; /* the variables that it reads are set */
     const nd_program *program;
     int function;
     nd_state *state;
@@ -198,7 +198,6 @@ nd_call *nd_bind(nd_program *program, const char *function, nd_state *state, nd_
     call->state = state;
     call->state_block = state ? nd__storage_data(state->block) : NULL;
     call->arena_block = nd__storage_data(call->arena);
-    call->entry = f->entry;
     return call;
 
 out_of_memory:
@@ -242,27 +241,36 @@ static nd_status run_looking(nd_call *call)
     for (int i = 0; i < f->update_count; i++)
         call->state->is_set[f->updates[i]] = true;
     call->ready = true;
+    if (!call->parallel_entry)
+        call->quick = f->entry;
     return ND_OK;
+}
+
+/* Not inline: nd_run alone saves no registers. */
+static __attribute__((noinline)) nd_status run_carefully(nd_call *call)
+{
+    const nd__control before = nd__control_read();
+    const bool odd = !nd__control_fits(before);
+    nd_status status = ND_OK;
+    if (odd)
+        nd__control_write(nd__control_default(before));
+    if (call->ready && call->parallel_entry)
+        call->parallel_entry(call->state_block, call->arena_block, call->in, call->out, &call->guarded);
+    else
+        status = run_looking(call);
+    if (odd)
+        nd__control_write(before);
+    return status;
 }
 
 nd_status nd_run(nd_call *call)
 {
     if (!call)
         return ND_ERR_STATE;
-    nd__control before = nd__control_read();
-    bool odd = !nd__control_fits(before);
-    if (odd)
-        nd__control_write(nd__control_default(before));
-    nd_status status = ND_OK;
-    if (call->ready && call->parallel_entry)
-        call->parallel_entry(call->state_block, call->arena_block, call->in, call->out, &call->guarded);
-    else if (call->ready && call->entry)
-        call->entry(call->state_block, call->arena_block, call->in, call->out);
-    else
-        status = run_looking(call);
-    if (odd)
-        nd__control_write(before);
-    return status;
+    if (!call->quick || !nd__control_suits())
+        return run_carefully(call);
+    call->quick(call->state_block, call->arena_block, call->in, call->out);
+    return ND_OK;
 }
 
 char *nd_call_explain(nd_call *call)
@@ -326,6 +334,7 @@ nd_status nd_call_set_parallel(nd_call *call, const nd_parallel *parallel)
                                parallel->run ? "expected 1 worker or more" : "the function `run` is NULL");
     if (!parallel || !f->parallel) {
         call->parallel_entry = NULL;
+        call->quick = call->ready ? f->entry : NULL;
         return ND_OK;
     }
     size_t more, size;
@@ -342,6 +351,7 @@ nd_status nd_call_set_parallel(nd_call *call, const nd_parallel *parallel)
     call->given = *parallel;
     call->guarded = (nd_parallel){run_guarded, call, parallel->workers};
     call->parallel_entry = f->parallel;
+    call->quick = NULL;
     return ND_OK;
 }
 

@@ -120,7 +120,7 @@ ND_API nd_call *nd_bind(nd_program *program, const char *function, nd_state *sta
 /* Runs it: looks at the floating-point control word and calls the function, a few nanoseconds in all. ND_OK, or
  * ND_ERR_STATE for a NULL call or a variable that the function reads and nobody ever set (looked at until the first run
  * succeeds), or ND_ERR_MEMORY from an interpreted program. If the floating-point control word of the thread differs
- * from the default (round to nearest, no flush to zero), it is set and restored. */
+ * from the default (round to nearest, no flush to zero, no traps set by <fenv.h>), it is set and restored. */
 ND_API nd_status nd_run(nd_call *call);
 /* The message of the last nd_run that did not return ND_OK, or of the last nd_call_explain that gave NULL. */
 ND_API const char *nd_call_error(const nd_call *call);

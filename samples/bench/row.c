@@ -274,6 +274,11 @@ bool measure_workload(const workload *w, const options *o)
     return good;
 }
 
+static void run_call(void *call)
+{
+    nd_run(call);
+}
+
 void measure_empty(const options *o)
 {
     char text[2][16];
@@ -283,7 +288,7 @@ void measure_empty(const options *o)
     runner r;
     runner_make(&r, &(model){.module = m, .batch_count = 1}, o, false);
     if (r.status == ND_OK) {
-        timing_add(&t, o->seconds, 20, run_next, &r);
+        timing_add(&t, o->seconds, 20, run_call, r.calls[0]);
         printf("a call of an empty function: %s, p10 %s\n", time_text(text[0], timing_quantile(&t, 0.5)),
                time_text(text[1], timing_quantile(&t, 0.1)));
     } else

@@ -153,6 +153,15 @@ def check(name, got):
     return err
 
 
+def prefer_this_process(on):
+    """Real-time priority for all its threads, where ND_REALTIME asks for it: measuring needs it on a busy machine."""
+    if "ND_REALTIME" not in os.environ:
+        return
+    policy, priority = (os.SCHED_FIFO, 1) if on else (os.SCHED_OTHER, 0)
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+
+
 def measure(run, wait, seconds, steps_per_call=1):
     """us per step: samples of >= 200 us or one call, each ending with wait(); at least 20 samples (5 of the 100-step loop)."""
     def sample(k):
@@ -161,6 +170,7 @@ def measure(run, wait, seconds, steps_per_call=1):
             r = run()
         wait(r)
         return time.perf_counter() - t
+    prefer_this_process(True)
     one = min(sample(1) for _ in range(4 if steps_per_call == 1 else 1))
     k = max(1, int(200e-6 / one))
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -168,6 +178,7 @@ def measure(run, wait, seconds, steps_per_call=1):
     while len(times) < least or (time.perf_counter() < end and len(times) < 5000):
         times.append(sample(k) / k / steps_per_call * 1e6)
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+    prefer_this_process(False)
     measure.faults = faults / (len(times) * k * steps_per_call)     # page faults per step: memory given back and taken again
     return times
 

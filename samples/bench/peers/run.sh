@@ -2,6 +2,7 @@
 # usage: run.sh VENVS [jax|tf|torch|tinygrad|two ...]     one JSON object a line; errors go to stderr and the run goes on
 # ND_DATA: the folder that has mnist/ (IDX files, gzip) and text/tinyshakespeare.txt
 # ND_CORE (0): the core of the one-thread runs; ND_SECONDS (2): measuring time of each; ND_ONLY, ND_MODES: lists to choose from
+# ND_REALTIME=1: real-time priority while measuring, not while importing and compiling; for root on a busy machine
 # Run nothing else meanwhile, on any core: on a virtual machine the other core's work shows here.
 here=$(cd "$(dirname "$0")" && pwd)
 venvs=$1; shift

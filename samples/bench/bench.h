@@ -34,6 +34,15 @@ double limit_flops(void);
 /* Seconds that it takes to read and to write that many bytes, again and again, in one go each; 0: not known here. */
 double limit_memory(double read, double written);
 
+/* -- options ------------------------------------------------------------------------------------------------------ */
+
+typedef struct options {
+    double seconds;
+    int threads;              /* above 1: measured with that many, too */
+    const char *data, *peers; /* folders; NULL: none */
+    const char *cpu;          /* to compile for; NULL: this one */
+} options;
+
 /* -- workloads ---------------------------------------------------------------------------------------------------- */
 
 enum { MOST_INPUTS = 4, MOST_BATCHES = 150, MOST_PARAMETERS = 64 };
@@ -99,18 +108,45 @@ void build_resnet(model *m);
 void build_gru(model *m);
 void build_gpt(model *m);
 
+/* -- running ------------------------------------------------------------------------------------------------------ */
+
+enum { MOST_OUTPUTS = 4 };
+
+/* A program's function "step", bound to each batch. */
+typedef struct runner {
+    nd_program *program;
+    bool owns_program;
+    nd_state *state;
+    nd_tensor *outputs[MOST_OUTPUTS];
+    nd_call *calls[MOST_BATCHES];
+    int output_count, call_count, next;
+    nd_status status;
+} runner;
+
+/* Compiles the model, for this processor where the name is NULL, and binds it. */
+void runner_make(runner *r, const model *m, const char *cpu, bool interpret);
+/* Binds a program of the model that outlives the runner. */
+void runner_bind(runner *r, nd_program *program, const model *m);
+void runner_use_threads(runner *r, const nd_pool *pool);
+void runner_release(runner *r);
+/* One step, with the next batch, of a runner whose status is ND_OK. */
+void run_next(void *runner);
+
+/* -- apart -------------------------------------------------------------------------------------------------------- */
+
+/* Bytes of the largest memory that a process held which built and compiled the workload; 0: not known here. */
+double compile_memory(const workload *w, const options *o);
+/* What that many steps do besides computing: "nothing", "allocates", "system call"; "-": not known here. */
+const char *besides_computing(runner *r, int steps);
+
 /* -- references --------------------------------------------------------------------------------------------------- */
 
 /* The numbers that a workload has to give first (peers/reference.json); how many. */
 int reference_read(const char *name, double *numbers, int most);
-/* -- rows --------------------------------------------------------------------------------------------------------- */
+/* The largest relative error of the first numbers, the runner's first call done; -1: there is no reference. */
+double first_error(const workload *w, runner *r);
 
-typedef struct options {
-    double seconds;
-    int threads;              /* above 1: measured with that many, too */
-    const char *data, *peers; /* folders; NULL: none */
-    const char *cpu;          /* to compile for; NULL: this one */
-} options;
+/* -- rows --------------------------------------------------------------------------------------------------------- */
 
 void print_heading(const options *o);
 /* Measures one workload and prints its row; false where it fails or its numbers are wrong. */

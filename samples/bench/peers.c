@@ -36,8 +36,8 @@ static void print_peer(const char *line, FILE *out)
     const double p10 = 1e-6 * strtod(field(line, "step_us_p10", value), NULL);
     const double first = 1e-3 * strtod(field(line, "first_call_ms", value), NULL);
     const double error = strtod(field(line, "loss_check", value), NULL);
-    fprintf(out, "%-30s %11s %11s %8s %9s %7s %9s %9s %6s %8.1e\n", label, time_text(text[0], median),
-            time_text(text[1], p10), "", "", "", time_text(text[2], first), "", "", error);
+    fprintf(out, "%-30s %11s %11s %8s %9s %7s %9s %7s %9s %6s %8.1e\n", label, time_text(text[0], median),
+            time_text(text[1], p10), "", "", "", time_text(text[2], first), "", "", "", error);
 }
 
 void peers_run(const char *name, const options *o, FILE *out)

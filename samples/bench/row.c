@@ -7,56 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_NUMBERS = 512, MOST_OUTPUTS = 4, COMPILATIONS = 5 };
-
-/* -- running ------------------------------------------------------------------------------------------------------ */
-
-/* A program's function "step", bound to each batch. */
-typedef struct runner {
-    nd_program *program;
-    nd_state *state;
-    nd_tensor *outputs[MOST_OUTPUTS];
-    nd_call *calls[MOST_BATCHES];
-    int output_count, call_count, next;
-    nd_status status;
-} runner;
-
-static void runner_make(runner *r, const model *m, const options *o, bool interpret)
-{
-    *r = (runner){.program = nd_compile(m->module, &(nd_compile_options){.cpu = o->cpu, .interpret = interpret})};
-    const int step = nd_program_function_index(r->program, "step");
-    r->state = nd_state_create(r->program, 1);
-    r->output_count = nd_program_output_count(r->program, step);
-    for (int i = 0; i < r->output_count; i++) {
-        const nd_port port = nd_program_output(r->program, step, i);
-        r->outputs[i] = nd_tensor_zeros(port.dtype, port.shape);
-    }
-    r->call_count = m->batch_count;
-    r->status = nd_program_status(r->program);
-    for (int i = 0; i < r->call_count && r->status == ND_OK; i++) {
-        const nd_tensors in = {(size_t)m->input_count, m->batches[i]}, out = {(size_t)r->output_count, r->outputs};
-        r->calls[i] = nd_bind(r->program, "step", r->state, in, out);
-        if (!r->calls[i])
-            r->status = ND_ERR_STATE;
-    }
-}
-
-static void runner_release(runner *r)
-{
-    for (int i = 0; i < r->call_count; i++)
-        nd_call_destroy(r->calls[i]);
-    for (int i = 0; i < r->output_count; i++)
-        nd_tensor_destroy(r->outputs[i]);
-    nd_state_destroy(r->state);
-    nd_program_destroy(r->program);
-}
-
-static void run_next(void *self)
-{
-    runner *r = self;
-    nd_run(r->calls[r->next]);
-    r->next = r->next + 1 == r->call_count ? 0 : r->next + 1;
-}
+enum { MOST_NUMBERS = 512, COMPILATIONS = 5 };
 
 /* -- numbers ------------------------------------------------------------------------------------------------------ */
 
@@ -80,7 +31,7 @@ static int take_numbers(const runner *r, double *numbers, int most)
 }
 
 /* The largest relative error of the first numbers, the runner's first call done; -1: there is no reference. */
-static double check(const workload *w, runner *r)
+double first_error(const workload *w, runner *r)
 {
     double want[MOST_NUMBERS], got[MOST_NUMBERS], error = 0;
     const int n = reference_read(w->reference ? w->reference : w->name, want, MOST_NUMBERS);
@@ -161,15 +112,18 @@ void print_heading(const options *o)
     char threads[32] = "";
     if (o->threads > 1)
         snprintf(threads, sizeof threads, " %4d threads", o->threads);
-    printf("%-18s %11s %11s %11s%s %8s %9s %7s %9s %9s %6s %8s  %s\n", "a step of", "interpreted", "compiled", "p10",
-           threads, "ratio", "bound", "reached", "compiling", "arena", "excess", "error", "bits");
+    printf("%-18s %11s %11s %11s%s %8s %9s %7s %9s %7s %9s %6s %8s %9s %12s\n", "a step of", "interpreted", "compiled",
+           "p10", threads, "ratio", "bound", "reached", "compiling", "memory", "arena", "excess", "error", "bits",
+           "besides");
 }
 
 /* What was measured of one workload. */
 typedef struct measured {
     timing interpreted, compiled, threads;
-    double error; /* of its first numbers, relative */
-    bool same;    /* interpreted and compiled, on one thread and on several: the same bits */
+    double error;        /* of its first numbers, relative */
+    bool same;           /* interpreted and compiled, on one thread and on several: the same bits */
+    double memory;       /* of the process while compiling */
+    const char *besides; /* what steps do besides computing */
 } measured;
 
 static void print_row(const workload *w, const options *o, const model *m, const runner *fast, measured *r)
@@ -187,12 +141,13 @@ static void print_row(const workload *w, const options *o, const model *m, const
         printf(" %5.0f %%", 100 * least / median);
     else
         printf(" %7s", "-");
-    printf(" %9s %6zu KB", time_text(text[5], compile_seconds(m, o, fast->program)), (arena + 1023) / 1024);
+    printf(" %9s %4.0f MB %6zu KB", time_text(text[5], compile_seconds(m, o, fast->program)), 1e-6 * r->memory,
+           (arena + 1023) / 1024);
     if (arena > 0)
         printf(" %6.2f", arena_excess(m, o));
     else
         printf(" %6s", "-");
-    printf(" %8.1e  %s\n", r->error, r->same ? "same" : "DIFFERENT");
+    printf(" %8.1e %9s %12s\n", r->error, r->same ? "same" : "DIFFERENT", r->besides);
 }
 
 /* Several threads: their bits (beside those of the other runner's first call), then their time. */
@@ -200,12 +155,10 @@ static void measure_threads(const options *o, const model *m, const runner *othe
 {
     runner wide;
     nd_pool *pool = nd_pool_create(o->threads);
-    runner_make(&wide, m, o, false);
-    for (int i = 0; i < wide.call_count; i++)
-        if (nd_call_set_parallel(wide.calls[i], nd_pool_parallel(pool)) != ND_OK)
-            r->same = false;
+    runner_make(&wide, m, o->cpu, false);
+    runner_use_threads(&wide, pool);
     run_next(&wide);
-    r->same = r->same && same_bits(&wide, other);
+    r->same = r->same && wide.status == ND_OK && same_bits(&wide, other);
     timing_add(&r->threads, o->seconds, 20, run_next, &wide);
     runner_release(&wide);
     nd_pool_destroy(pool);
@@ -222,9 +175,9 @@ static void measure_times(const workload *w, const options *o, runner *fast, run
     timing_add(&r->compiled, o->seconds / 2, 10, run_next, fast);
 }
 
-static bool measure(const workload *w, const options *o, const model *m, runner *fast, runner *slow)
+static bool measure(const workload *w, const options *o, const model *m, runner *fast, runner *slow, double memory)
 {
-    measured r = {.error = 0};
+    measured r = {.memory = memory};
     char *peers = NULL;
     size_t size;
 
@@ -235,11 +188,12 @@ static bool measure(const workload *w, const options *o, const model *m, runner 
     r.same = same_bits(fast, slow);
     if (o->threads > 1)
         measure_threads(o, m, slow, &r);
-    r.error = check(w, fast);
+    r.error = first_error(w, fast);
     if (!(r.error >= 0 && r.error <= w->tolerance)) {
         printf("%-18s WRONG: an error of %.1e, where %.1e is allowed\n", w->name, r.error, w->tolerance);
         return false;
     }
+    r.besides = besides_computing(fast, 2 * fast->call_count);
     FILE *rows = open_memstream(&peers, &size);
     measure_times(w, o, fast, slow, &r, rows);
     if (rows)
@@ -247,7 +201,7 @@ static bool measure(const workload *w, const options *o, const model *m, runner 
     print_row(w, o, m, fast, &r);
     fputs(peers ? peers : "", stdout);
     free(peers);
-    return r.same;
+    return r.same && (strcmp(r.besides, "nothing") == 0 || strcmp(r.besides, "-") == 0);
 }
 
 bool measure_workload(const workload *w, const options *o)
@@ -255,16 +209,17 @@ bool measure_workload(const workload *w, const options *o)
     model m = {.module = nd_module_create("bench"), .data = o->data, .random = 1};
     runner fast, slow;
     bool good = false;
+    const double memory = compile_memory(w, o);
     w->build(&m);
     if (m.error[0]) {
         printf("%-18s left out: %s\n", w->name, m.error);
         model_release(&m);
         return true;
     }
-    runner_make(&fast, &m, o, false);
-    runner_make(&slow, &m, o, true);
+    runner_make(&fast, &m, o->cpu, false);
+    runner_make(&slow, &m, o->cpu, true);
     if (fast.status == ND_OK && slow.status == ND_OK)
-        good = measure(w, o, &m, &fast, &slow);
+        good = measure(w, o, &m, &fast, &slow, memory);
     else
         printf("%-18s %s\n", w->name, nd_program_error(fast.status != ND_OK ? fast.program : slow.program));
     fflush(stdout);
@@ -286,7 +241,7 @@ void measure_empty(const options *o)
     nd_module *m = nd_module_create("empty");
     nd_function(m, "step", ND_VALUES(), ND_VALUES());
     runner r;
-    runner_make(&r, &(model){.module = m, .batch_count = 1}, o, false);
+    runner_make(&r, &(model){.module = m, .batch_count = 1}, o->cpu, false);
     if (r.status == ND_OK) {
         timing_add(&t, o->seconds, 20, run_call, r.calls[0]);
         printf("a call of an empty function: %s, p10 %s\n", time_text(text[0], timing_quantile(&t, 0.5)),

@@ -1,15 +1,16 @@
 /* What Nadir's code costs, in one run on this machine, on one thread or more: the workloads of peers/workloads.md,
- * compiled beside interpreted, and what a call costs.
+ * compiled beside interpreted, and what a call costs. And the proof that it is right (proof.c).
  *
  *     bench [--data FOLDER] [--seconds S] [--threads N] [--cpu NAME] [--peers VENVS] [WORKLOAD ...]
  *     bench [--data FOLDER] --save FILE WORKLOAD
+ *     bench [--data FOLDER] --proof [WORKLOAD ...]
  *     bench --products
  *
  * FOLDER has mnist/ (four IDX files, gzip or not) and text/tinyshakespeare.txt; what needs them is left out without it.
  * Each measurement takes S seconds (0.5). --threads measures N threads beside one, --cpu compiles for another
  * processor (x86-64-v3). --peers runs the same in the libraries that peers/setup.sh has put into VENVS. --save writes
  * the graph of a workload as text instead, for nadir plan and nadir bench --kernels; --products measures matrix
- * products, beside OpenBLAS. */
+ * products, beside OpenBLAS; --proof takes a quarter of an hour. */
 #include "bench.h"
 #include "nadir/text.h"
 
@@ -20,6 +21,7 @@ static int usage(void)
 {
     fprintf(stderr, "bench [--data FOLDER] [--seconds S] [--threads N] [--cpu NAME] [--peers VENVS] [WORKLOAD ...]\n"
                     "bench [--data FOLDER] --save FILE WORKLOAD\n"
+                    "bench [--data FOLDER] --proof [WORKLOAD ...]\n"
                     "bench --products\n"
                     "workloads:");
     for (int i = 0; i < workload_count; i++)
@@ -34,6 +36,16 @@ static const workload *find_workload(const char *name)
         if (strcmp(workloads[i].name, name) == 0)
             return &workloads[i];
     return NULL;
+}
+
+/* The named ones, or all. */
+static bool for_workloads(int count, char *const *names, bool (*what)(const workload *w, const options *o),
+                          const options *o)
+{
+    bool good = true;
+    for (int i = 0; i < (count ? count : workload_count); i++)
+        good = what(count ? find_workload(names[i]) : &workloads[i], o) && good;
+    return good;
 }
 
 static int save_workload(const workload *w, const options *o, const char *path)
@@ -53,12 +65,13 @@ int main(int argc, char **argv)
 {
     options o = {.seconds = 0.5, .threads = 1};
     const char *save = NULL;
-    bool products = false, good = true;
+    bool products = false, proof = false;
     int first = 1;
     for (; first < argc && argv[first][0] == '-'; first++) {
         const char *name = argv[first], *value = first + 1 < argc ? argv[first + 1] : NULL;
-        if (strcmp(name, "--products") == 0) {
-            products = true;
+        if (strcmp(name, "--products") == 0 || strcmp(name, "--proof") == 0) {
+            products = products || strcmp(name, "--products") == 0;
+            proof = proof || strcmp(name, "--proof") == 0;
             continue;
         }
         if (!value)
@@ -89,11 +102,10 @@ int main(int argc, char **argv)
     }
     if (save)
         return argc == first + 1 ? save_workload(find_workload(argv[first]), &o, save) : usage();
+    if (proof)
+        return !for_workloads(argc - first, argv + first, prove_workload, &o);
     print_heading(&o);
-    for (int i = first; i < argc; i++)
-        good = measure_workload(find_workload(argv[i]), &o) && good;
-    for (int i = 0; first == argc && i < workload_count; i++)
-        good = measure_workload(&workloads[i], &o) && good;
+    const bool good = for_workloads(argc - first, argv + first, measure_workload, &o);
     measure_empty(&o);
     if (first == argc)
         measure_loop(&o);

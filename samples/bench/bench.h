@@ -159,5 +159,7 @@ void measure_empty(const options *o);
 /* What nd_train adds to the bare step of an image classifier; prints a line. */
 void measure_loop(const options *o);
 void measure_products(const options *o);
+/* The long proof (proof.c) for one workload, a line for each part; false where it fails. */
+bool prove_workload(const workload *w, const options *o);
 
 #endif

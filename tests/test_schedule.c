@@ -129,6 +129,36 @@ START_TEST(short_rows_in_blocks)
 }
 END_TEST
 
+/* Long sums of what a kernel computes, made in two steps: of columns, of everything, both beside rows; blocks that rows
+ * fill, share, exceed, and do not fill; the largest and the smallest; what follows a sum; integers. */
+START_TEST(sums_in_blocks)
+{
+    static const int64_t shapes[][4] = {
+        /* rank */
+        {2, 65, 128},  {2, 100, 96}, {2, 128, 256}, {2, 70, 1024},   {2, 3, 4096},    {2, 2, 8192},
+        {2, 130, 100}, {1, 8192},    {1, 9001},     {3, 1, 67, 128}, {3, 66, 2, 128}, {3, 5, 16, 512},
+    };
+    static const nd_dtype dtypes[] = {ND_F32, ND_F64, ND_I32, ND_U8};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t d = 0; d < (i < 4 ? sizeof dtypes / sizeof *dtypes : 1); d++) {
+            nd_module *m = nd_module_create("sums");
+            nd_shape shape = nd_shape_of((size_t)shapes[i][0], shapes[i] + 1);
+            nd_value *x = nd_input(m, "x", dtypes[d], shape), *y = nd_input(m, "y", dtypes[d], shape);
+            nd_axes first = ND_AXES(shape.rank == 3 && shape.dims[0] == 1), last = ND_AXES(-1);
+            nd_value *z = nd_mul(nd_add(nd_mul(x, y), nd_max(x, y)), nd_sub(x, y)), *w = nd_mul(z, z);
+            nd_value *row = nd_mul(nd_sub(z, nd_sum(z, last, true)), w);
+            nd_value *all = nd_sum(z, ND_ALL_AXES, false);
+            nd_function(m, "f", ND_VALUES(x, y),
+                        ND_VALUES(w, nd_sum(z, first, false), all, nd_reduce_max(w, ND_ALL_AXES, false),
+                                  nd_add(nd_reduce_min(w, first, false), all)));
+            nd_function(m, "g", ND_VALUES(x, y),
+                        ND_VALUES(row, nd_sum(row, first, false), nd_mul(nd_sum(row, ND_ALL_AXES, false), all),
+                                  nd_sum(nd_abs(row), first, false), nd_reduce_max(x, ND_ALL_AXES, false)));
+            compare_and_destroy("sums in blocks", m);
+        }
+}
+END_TEST
+
 /* All transposes, batches, tails of tiles; bias, activation and an update behind; the lane order. */
 START_TEST(products_of_every_shape)
 {
@@ -268,6 +298,7 @@ int main(void)
     tcase_add_test(random, sums_of_every_length);
     tcase_add_test(random, rows_in_passes);
     tcase_add_test(random, short_rows_in_blocks);
+    tcase_add_test(random, sums_in_blocks);
     tcase_add_test(random, products_of_every_shape);
     tcase_add_test(random, convolutions_of_every_kind);
     tcase_add_test(random, updates_in_place);

@@ -140,6 +140,39 @@ START_TEST(images_fill_lanes)
 }
 END_TEST
 
+/* A layer norm's gradients: one kernel sums, for the gain, the bias and the loss, what it never stores. */
+START_TEST(what_is_summed_is_not_stored)
+{
+    nd_module *m = nd_module_create("norm");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(128, 256)), *t = nd_input(m, "t", ND_F32, ND_SHAPE(128, 256));
+    nd_value *gain = nd_input(m, "gain", ND_F32, ND_SHAPE(256)), *bias = nd_input(m, "bias", ND_F32, ND_SHAPE(256));
+    nd_value *centred = nd_sub(x, nd_mean(x, ND_AXES(-1), true));
+    nd_value *variance = nd_mean(nd_mul(centred, centred), ND_AXES(-1), true);
+    nd_value *y = nd_add(nd_mul(nd_div(centred, nd_sqrt(nd_add(variance, nd_const(m, 1e-5)))), gain), bias);
+    nd_value *loss = nd_sum(nd_mul(nd_softmax(y, -1), t), ND_ALL_AXES, false), *grads[3];
+    nd_gradients(loss, 3, (nd_value *[]){x, gain, bias}, grads);
+    nd_function(m, "f", ND_VALUES(x, t, gain, bias), ND_VALUES(loss, grads[0], grads[1], grads[2]));
+    nd__plan *plan = schedule_plan(m);
+    ck_assert_int_eq(plan->steps.count, 4); /* the last three join blocks */
+    ck_assert_int_lt(plan->arena_size, 16 * 1024);
+    ck_assert_int_gt(plan->steps.items[0].chunks, 1);
+    nd__plan_destroy(plan);
+}
+END_TEST
+
+/* So are the blocks of one long sum, by as many threads as there are. */
+START_TEST(one_long_sum_in_chunks)
+{
+    nd_module *m = nd_module_create("sum");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(1 << 18));
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_sum(nd_tanh(x), ND_ALL_AXES, false)));
+    nd__plan *plan = schedule_plan(m);
+    ck_assert_int_eq(plan->steps.count, 2);
+    ck_assert_int_gt(plan->steps.items[0].chunks, 1);
+    nd__plan_destroy(plan);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule_form");
@@ -149,6 +182,8 @@ int main(void)
     tcase_add_test(all, short_rows_are_turned);
     tcase_add_test(all, windows_run_in_chunks);
     tcase_add_test(all, images_fill_lanes);
+    tcase_add_test(all, what_is_summed_is_not_stored);
+    tcase_add_test(all, one_long_sum_in_chunks);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -64,10 +64,11 @@ static bool allocate(nd__block *b)
     b->virtual_cost = nd__arena_alloc(b->arena, n, sizeof *b->virtual_cost);
     b->spots = nd__arena_alloc(b->arena, n, sizeof *b->spots);
     b->stacks = nd__arena_alloc(b->arena, n, sizeof *b->stacks);
-    if (!b->need || !b->in_memory || !b->copied || !b->home || !b->virtual_cost || !b->spots || !b->stacks)
+    b->sums = nd__arena_alloc(b->arena, n, sizeof *b->sums);
+    if (!b->need || !b->in_memory || !b->copied || !b->home || !b->virtual_cost || !b->spots || !b->stacks || !b->sums)
         return nd__block_failed(b);
     for (size_t i = 0; i < n; i++)
-        b->home[i] = -1;
+        b->home[i] = b->sums[i].buffer = -1;
     return true;
 }
 
@@ -111,8 +112,7 @@ static bool same_order(const nd__node *n)
            (n->op == ND__OP_broadcast && nd__elements(&n->results[0].shape) == nd__elements(&n->inputs[0]->shape));
 }
 
-/* What has the same elements in the same order, past views that only rename them. */
-static const nd_value *past_names(const nd_value *v)
+const nd_value *nd__past_names(const nd_value *v)
 {
     while (nd__is_view(v->node) && same_order(v->node))
         v = v->node->inputs[0];
@@ -129,7 +129,7 @@ static bool is_computed(const nd__block *b, const nd_value *v)
 static void mark_sinks(nd__block *b)
 {
     for (int i = 0; i < b->sink_count; i++) {
-        const nd_value *v = past_names(b->sinks[i].value);
+        const nd_value *v = nd__past_names(b->sinks[i].value);
         nd__index index = nd__identity(&v->shape);
         const nd_value *seen = nd__through_views(v, &index);
         if (is_computed(b, v))
@@ -188,7 +188,7 @@ static void settle_sinks(nd__block *b)
         return;
     }
     for (int i = 0; i < b->sink_count && !b->failed; i++) {
-        const nd_value *v = past_names(b->sinks[i].value);
+        const nd_value *v = nd__past_names(b->sinks[i].value);
         if (is_computed(b, v))
             writers[i] = nd__group_of(b, b->home[v->node->number]);
         else if (v != b->sinks[i].old) /* else it stays what it is */
@@ -196,7 +196,7 @@ static void settle_sinks(nd__block *b)
     }
     for (int i = 0; i < b->sink_count && !b->failed; i++) {
         nd__sink *sink = &b->sinks[i];
-        const nd_value *v = past_names(sink->value);
+        const nd_value *v = nd__past_names(sink->value);
         if (!writers[i])
             continue;
         if (!writers[i]->copy && nd__spot_of(b, v, &sink->source)) { /* written for an earlier sink */
@@ -237,11 +237,25 @@ static void place_values(nd__block *b)
     }
 }
 
+/* And every sum of a block. */
+static void place_sums(nd__block *b)
+{
+    for (int i = 0; i < b->group_count; i++) {
+        const nd__group *g = b->groups[i];
+        for (int k = 0; k < g->summed_count && g->merged < 0; k++) {
+            const nd__node *n = g->summed[k];
+            nd__parts p;
+            if (nd__parts_of(b, n, &p))
+                b->sums[n->number] = nd__new_buffer(b, n->results[0].dtype, p.count * p.width, n->results[0].name);
+        }
+    }
+}
+
 static bool lower(nd__block *b, const nd__group *g, nd__steps *steps)
 {
     switch (g->kind) {
     case ND__G_MAP:
-        return nd__lower_map(b, g, steps);
+        return g->summed_count > 0 ? nd__lower_rows(b, g, steps) : nd__lower_map(b, g, steps);
     case ND__G_ROWS:
         return nd__lower_rows(b, g, steps);
     case ND__G_COLUMNS:
@@ -357,5 +371,8 @@ bool nd__schedule_block(const nd__block *like, const nd_function *f, const nd__s
         return nd__block_failed(&b);
     settle_sinks(&b);
     place_values(&b);
-    return !b.failed && b.m->status == ND_OK && lower_groups(&b, steps) && copy_sinks(&b, steps);
+    place_sums(&b);
+    if (b.failed || b.m->status != ND_OK)
+        return nd__block_failed(&b);
+    return lower_groups(&b, steps) && copy_sinks(&b, steps);
 }

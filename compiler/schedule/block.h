@@ -32,6 +32,22 @@ typedef struct nd__uses {
     int again; /* operations of other groups that are done again rather than stored */
 } nd__uses;
 
+/* Orders of accumulation (doc/bits.md). */
+enum {
+    ND__CHAIN = 64,     /* elements of a chain; of a longer axis, a block of them */
+    ND__ROW_LANES = 32, /* of a long row: element i is added in lane i mod 32 */
+    ND__BLOCK = 4096,   /* elements of a long row between two trees */
+};
+
+/* A sum whose blocks another group sums, the one that computes what is summed (parts.c): `count` blocks of `width`
+ * sums each. */
+typedef struct nd__parts {
+    const nd_value *operand; /* over the points of that shape */
+    bool whole;              /* all is summed; else along the first axis */
+    int64_t count, width;
+    int64_t rows; /* of the first axis in a block; 0: blocks lie within rows */
+} nd__parts;
+
 typedef struct nd__group {
     nd__group_kind kind;
     int number;
@@ -44,12 +60,14 @@ typedef struct nd__group {
     int member_count, member_room;
     int *after; /* groups that have to come before */
     int after_count, after_room;
-    nd__uses uses; /* of values that are computed elsewhere */
-    int visited;   /* stamp of the search for cycles */
-    int merged;    /* the group that took this one over; -1: none */
-    bool places;   /* it stores parts of a concatenation */
-    bool little;   /* takes hardly any memory of the arena */
-    bool done;     /* its steps are in the plan */
+    nd__uses uses;           /* of values that are computed elsewhere */
+    const nd__node **summed; /* MAP, ROWS: reductions of other groups whose blocks are summed here */
+    int summed_count, summed_room;
+    int visited; /* stamp of the search for cycles */
+    int merged;  /* the group that took this one over; -1: none */
+    bool places; /* it stores parts of a concatenation */
+    bool little; /* takes hardly any memory of the arena */
+    bool done;   /* its steps are in the plan */
 } nd__group;
 
 /* Where a value has to be in the end. */
@@ -92,6 +110,7 @@ typedef struct nd__block {
     int *virtual_cost;    /* by node: operations that computing it where it is used takes; 0: it is not */
     nd__spot **spots;     /* by node, by result: where it lies; NULL: nowhere */
     nd__spot **stacks;    /* by node, of a scan: the rows that each carry lies in; buffer -1: none */
+    nd__spot *sums; /* by node: where the sums of its blocks lie, which another group makes; buffer -1: none does */
     nd__group **groups;
     int group_count, group_room;
     nd__sink *sinks;
@@ -133,6 +152,10 @@ nd__group *nd__copy_group(nd__block *b, const nd_value *v);
 /* Before grouping: lets what a view shows lie in memory; a reshape on the way that no strides can express becomes a
  * copy. */
 void nd__need_memory(nd__block *b, const nd_value *v);
+/* Whether a reduction may be made in two steps, and which. */
+bool nd__parts_of(const nd__block *b, const nd__node *n, nd__parts *p);
+/* What has the same elements in the same order, past views that only rename them. */
+const nd_value *nd__past_names(const nd_value *v);
 void nd__order_after(nd__block *b, nd__group *g, int before);
 /* Whether the group needs, through others, that `on` came before (or is it). */
 bool nd__depends(nd__block *b, int group, int on);

@@ -2,10 +2,7 @@
  * the lanes, a few registers side by side; each is a chain, longer than 64 in blocks whose sums are added in order. */
 #include "compiler/schedule/emit.h"
 
-enum {
-    CHAIN = 64,
-    SIDE_BY_SIDE = 8, /* registers of columns: what is read of a row at once */
-};
+enum { SIDE_BY_SIDE = 8 /* registers of columns: what is read of a row at once */ };
 
 typedef struct columns {
     nd__space s;
@@ -13,7 +10,7 @@ typedef struct columns {
     const nd__node *node;
     int axis; /* the reduced one */
     int operand, given;
-    int64_t length;
+    int64_t length, block; /* elements of a column, and of its blocks; the sums of blocks are one chain */
 } columns;
 
 /* The point in register q of a tile of columns from `at` on, `last` lanes of whose last register exist. */
@@ -56,26 +53,26 @@ static void tile(columns *c, nd__kaffine at, int registers, int last)
     nd__emit *e = &c->e;
     nd__kval total[SIDE_BY_SIDE], carried[SIDE_BY_SIDE], sum[SIDE_BY_SIDE];
     nd__kval start = nd__reduction_start(&e->b, c->node, e->lanes);
-    const int64_t blocks = c->length > CHAIN ? c->length / CHAIN : 0;
+    const int64_t blocks = c->length > c->block ? c->length / c->block : 0;
     for (int q = 0; q < registers; q++)
         total[q] = sum[q] = start;
     if (blocks > 0) {
-        int32_t i = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks * CHAIN), CHAIN, registers, total, carried);
+        int32_t i = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks * c->block), c->block, registers, total, carried);
         nd__kaffine lo = nd__k_plus(nd__k_at(0), i, 1);
-        chain(c, at, registers, last, lo, nd__k_sum(lo, nd__k_at(CHAIN)), sum);
+        chain(c, at, registers, last, lo, nd__k_sum(lo, nd__k_at(c->block)), sum);
         for (int q = 0; q < registers; q++)
             carried[q] = nd__k_op2(&e->b, nd__reduction_op(c->node), carried[q], sum[q]);
         nd__k_end_for(&e->b, carried, total);
         for (int q = 0; q < registers; q++)
             sum[q] = start;
     }
-    if (blocks * CHAIN < c->length)
-        chain(c, at, registers, last, nd__k_at(blocks * CHAIN), nd__k_at(c->length), sum);
+    if (blocks * c->block < c->length)
+        chain(c, at, registers, last, nd__k_at(blocks * c->block), nd__k_at(c->length), sum);
     nd__kval *kept = nd__memo_keep(e);
     for (int q = 0; q < registers; q++) {
         if (blocks == 0)
             total[q] = sum[q];
-        else if (blocks * CHAIN < c->length)
+        else if (blocks * c->block < c->length)
             total[q] = nd__k_op2(&e->b, nd__reduction_op(c->node), total[q], sum[q]);
         at_register(c, at, q, registers, last);
         nd__memo_restore(e, kept);
@@ -120,20 +117,40 @@ static void over_columns(columns *c, int axis)
     e->open &= ~(1u << e->lane_axis);
 }
 
+/* What is reduced are sums of blocks (parts.c). */
+static void begin_joined(columns *c, nd__block *b, const nd__group *g)
+{
+    const nd_value *v = &c->node->results[0];
+    nd__parts p;
+    nd__parts_of(b, c->node, &p);
+    c->length = c->block = p.count;
+    nd_shape domain = nd_shape_of((size_t)g->rank + 1, g->size);
+    domain.dims[g->rank] = p.count;
+    nd__space_begin(&c->s, b, g, g->rank + 1, domain.dims);
+    nd__index identity = nd__identity(&v->shape);
+    nd__lin at = nd__lin_add(nd__flat(&v->shape, &identity), nd__lin_axis(g->rank), p.width);
+    c->operand = nd__expr_load(&c->s, b->sums[c->node->number], v->dtype, p.count * p.width, at, "sums");
+}
+
 bool nd__lower_columns(nd__block *b, const nd__group *g, nd__steps *steps)
 {
     const nd__node *n = g->anchor;
     const nd_shape *in = &n->inputs[0]->shape;
     const int reduced = (int)nd__get_ints(n, ND__A_axes)[0];
-    columns c = {.node = n, .axis = g->rank, .length = in->dims[reduced]};
+    columns c = {.node = n, .axis = g->rank, .length = in->dims[reduced], .block = ND__CHAIN};
     if (nd__elements(&n->results[0].shape) == 0)
         return true;
-    nd__space_begin_reduced(&c.s, b, g, in, reduced);
-    nd__index at = nd__reduced_index(in->rank, reduced);
-    c.operand = nd__resolve(&c.s, n->inputs[0], &at);
+    if (b->sums[n->number].buffer >= 0) {
+        begin_joined(&c, b, g);
+    } else {
+        nd__space_begin_reduced(&c.s, b, g, in, reduced);
+        nd__index at = nd__reduced_index(in->rank, reduced);
+        c.operand = nd__resolve(&c.s, n->inputs[0], &at);
+    }
     c.given = nd__expr_given(&c.s, &n->results[0], nd__axes_of(&c.s, g->rank));
     nd__know(&c.s, &n->results[0], c.given);
     nd__add_outputs(&c.s);
+    const int64_t length = c.length;
     c.axis -= nd__collapse(&c.s, 0, g->rank - 1);
     int lane_axis = nd__lane_axis(&c.s, 0, c.axis - 1);
     if (c.axis > 0)
@@ -143,5 +160,5 @@ bool nd__lower_columns(nd__block *b, const nd__group *g, nd__steps *steps)
     c.e.lanes = c.e.count = c.e.lane_axis < 0 ? 1 : nd__register_lanes(&c.s);
     if (!c.s.failed)
         over_columns(&c, 0);
-    return nd__emit_end(&c.e, nd__elements(in), steps);
+    return nd__emit_end(&c.e, nd__elements(&n->results[0].shape) * length, steps);
 }

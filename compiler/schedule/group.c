@@ -287,6 +287,14 @@ static void connect(nd__block *b, nd__group *g, const nd__uses *u)
     }
 }
 
+static void add_summed(nd__block *b, nd__group *g, const nd__node *n)
+{
+    if (nd__arena_grow(b->arena, &g->summed, &g->summed_room, g->summed_count + 1, sizeof(const nd__node *)))
+        g->summed[g->summed_count++] = n;
+    else
+        b->failed = true;
+}
+
 /* Makes `from` a part of `g`: what one of them computes is no longer read from memory by the other. */
 static void merge(nd__block *b, nd__group *g, nd__group *from)
 {
@@ -296,6 +304,8 @@ static void merge(nd__block *b, nd__group *g, nd__group *from)
         add_member(b, g, b->m->nodes[from->members[i]]);
     for (int i = 0; i < from->after_count; i++)
         nd__order_after(b, g, from->after[i]);
+    for (int i = 0; i < from->summed_count; i++)
+        add_summed(b, g, from->summed[i]);
     for (int i = 0; i < from->uses.count; i++)
         add_use(b, &g->uses, from->uses.items[i].value, &from->uses.items[i].index, from->uses.items[i].memory);
 }
@@ -402,7 +412,8 @@ static void absorb_producers(nd__block *b, nd__group *g, const nd__node *n, cons
 {
     for (int i = 0; i < u->count; i++) {
         nd__group *from = home_of(b, u->items[i].value->node);
-        if (!from || from == g || from->kind != ND__G_MAP || from->copy || from->places || u->items[i].memory)
+        if (!from || from == g || from->kind != ND__G_MAP || from->copy || from->places || from->summed_count > 0 ||
+            u->items[i].memory)
             continue;
         bool only = true;
         for (int k = 0; only && k < from->member_count; k++) {
@@ -466,12 +477,48 @@ static void group_pointwise(nd__block *b, const nd__node *n)
     connect(b, g, &u);
 }
 
+/* The group that sums the blocks of a reduction: the one that computes what is summed, if it iterates over those
+ * points; one made for it, if all is summed. NULL: none. */
+static nd__group *summing_group(nd__block *b, const nd__parts *p)
+{
+    const nd_shape *shape = &p->operand->shape;
+    nd__index identity = nd__identity(shape), index = identity;
+    const nd_value *v = nd__through_views(p->operand, &index);
+    nd__group *g = nd__is_view(v->node) ? NULL : home_of(b, v->node);
+    nd__uses u = {0};
+    if (g && (g->kind == ND__G_MAP || g->kind == ND__G_ROWS) && !g->copy && shape_is(shape, g->rank, g->size) &&
+        nd__aligned(&(nd__use){v, index, false}))
+        return g;
+    if (!p->whole || !(g = new_group(b, ND__G_MAP, shape)))
+        return NULL;
+    use_value(b, &u, p->operand, &identity);
+    connect(b, g, &u);
+    return g;
+}
+
+/* A reduction whose blocks another group sums only joins their sums. */
+static bool join_sums(nd__block *b, const nd__node *n)
+{
+    nd__parts p;
+    nd__group *from = nd__parts_of(b, n, &p) ? summing_group(b, &p) : NULL;
+    nd__group *g = from ? new_group(b, ND__G_COLUMNS, &n->results[0].shape) : NULL;
+    if (!g)
+        return false;
+    g->anchor = n;
+    add_member(b, g, n);
+    add_summed(b, from, n);
+    nd__order_after(b, g, from->number);
+    return true;
+}
+
 static void group_reduction(nd__block *b, const nd__node *n, const use_lists *users)
 {
     const nd_shape *in = &n->inputs[0]->shape;
     const nd__attr *axes = nd__get(n, ND__A_axes);
     bool rows = axes->ints[0] == in->rank - 1;
     nd__uses u = {0};
+    if (join_sums(b, n))
+        return;
     use_operands(b, &u, n, NULL);
     nd__group *g = rows ? joinable(b, &u, in, true) : NULL;
     if (!g)
@@ -624,7 +671,8 @@ static void mark_memory(nd__block *b)
         if (!b->need[i] || nd__is_view(n))
             continue;
         for (int k = 0; k < n->input_count; k++) {
-            const nd_value *v = n->inputs[k];
+            nd__parts p;
+            const nd_value *v = nd__parts_of(b, n, &p) ? p.operand : n->inputs[k];
             nd__index index = nd__identity(&v->shape);
             const nd_value *seen = nd__through_views(v, &index);
             if (memory_only(n) || (n->op == ND__OP_gather && k == 0))

@@ -13,9 +13,6 @@
 #include <string.h>
 
 enum {
-    CHAIN = 64,     /* the longest row that is one chain */
-    ROW_LANES = 32, /* of a long row: element i is added in lane i mod 32 */
-    BLOCK = 4096,   /* elements of a long row between two trees */
     KEEP_COST = 5,  /* operations from which on a value is kept for later passes */
     COSTLY = 10,    /* operations that an elementary function counts as, */
     DIVISION = 4,   /* and a division */
@@ -68,9 +65,17 @@ static void find_stages(nd__rows *r)
                 x->stage = r->reductions[k].pass + 1;
             }
     }
-    for (int k = 0; k < r->count; k++)
+    for (int k = 0; k < r->part_count; k++)
+        r->parts[k].pass = r->s.exprs[r->parts[k].operand].stage;
+    for (int k = 0; k < r->count; k++) {
+        if (r->reductions[k].part)
+            r->reductions[k].pass = r->reductions[k].part->pass;
         if (r->reductions[k].pass >= r->passes)
             r->passes = r->reductions[k].pass + 1;
+    }
+    for (int k = 0; k < r->part_count; k++)
+        if (r->parts[k].pass >= r->passes)
+            r->passes = r->parts[k].pass + 1;
     for (int i = 0; i < r->s.output_count; i++) {
         nd__output *output = &r->s.outputs[i];
         bool row = output->at.coef[r->axis] != 0;
@@ -105,6 +110,9 @@ static void mark_kept(nd__rows *r, int p, bool *wanted)
     for (int k = 0; k < r->count; k++)
         if (r->reductions[k].pass == p)
             wanted[r->reductions[k].operand] = true;
+    for (int k = 0; k < r->part_count; k++)
+        if (r->parts[k].pass == p)
+            wanted[r->parts[k].operand] = true;
     for (int i = 0; i < r->s.output_count; i++)
         if (r->s.outputs[i].stage == p)
             wanted[r->s.outputs[i].expr] = true;
@@ -179,6 +187,8 @@ bool nd__rows_has_pass(const nd__rows *r, int p)
     bool any = false;
     for (int k = 0; k < r->count; k++)
         any |= r->reductions[k].pass == p;
+    for (int k = 0; k < r->part_count; k++)
+        any |= r->parts[k].pass == p;
     for (int i = 0; i < r->s.output_count; i++)
         any |= r->s.outputs[i].stage == p;
     for (int i = 0; i < r->s.expr_count; i++)
@@ -229,71 +239,100 @@ static void accumulate(lanes_pass *l, nd__kaffine at, int64_t count)
             *acc = nd__k_op2(&e->b, nd__reduction_op(l->r->found[k]->node), *acc, x);
         }
         nd__rows_store_kept(l->r, l->p);
+        nd__add_to_columns(l->r, l->p);
         nd__emit_outputs(e, l->p);
     }
     nd__memo_restore(e, kept);
 }
 
-/* Lanes 16, 8, 4, 2, 1 of the accumulators of one reduction. */
-static nd__kval tree(lanes_pass *l, int k)
+nd__kval nd__lanes_tree(nd__emit *e, const nd__node *n, const nd__kval *acc)
 {
     nd__kval part[MAX_PARTS];
-    nd__kop op = nd__reduction_op(l->r->found[k]->node);
-    int parts = l->parts;
-    memcpy(part, &l->r->acc[k * parts], (size_t)parts * sizeof *part);
+    nd__kop op = nd__reduction_op(n);
+    int parts = ND__ROW_LANES / e->lanes;
+    memcpy(part, acc, (size_t)parts * sizeof *part);
     for (; parts > 1; parts /= 2)
         for (int u = 0; u < parts / 2; u++)
-            part[u] = nd__k_op2(&l->r->e.b, op, part[u], part[u + parts / 2]);
-    if (l->r->e.lanes == 1)
+            part[u] = nd__k_op2(&e->b, op, part[u], part[u + parts / 2]);
+    if (e->lanes == 1)
         return part[0];
-    return nd__k_op1(&l->r->e.b,
+    return nd__k_op1(&e->b,
                      op == ND__K_add   ? ND__K_tree_add
                      : op == ND__K_max ? ND__K_tree_max
                                        : ND__K_tree_min,
                      part[0]);
 }
 
-/* A block of the row from `at` on: its sums are added to total[]. */
-static void block(lanes_pass *l, nd__kaffine at, int64_t length, nd__kval *total)
+/* The accumulators at the start of a block. */
+static void begin_block(lanes_pass *l)
+{
+    for (int k = 0; k < l->n; k++) {
+        const nd__row_reduction *red = l->r->found[k];
+        nd__kval *acc = &l->r->acc[k * l->parts];
+        for (int u = 0; u < l->parts; u++)
+            acc[u] = nd__reduction_start(&l->r->e.b, red->node, l->r->e.lanes);
+        if (red->part && red->part->lanes >= 0)
+            nd__load_lanes(l->r, red->part, acc);
+    }
+}
+
+/* At its end: its sums are added to total[]. */
+static void end_block(lanes_pass *l, nd__kaffine number, nd__kval *total)
+{
+    for (int k = 0; k < l->n; k++) {
+        const nd__row_reduction *red = l->r->found[k];
+        const nd__kval *acc = &l->r->acc[k * l->parts];
+        if (red->part && red->part->lanes >= 0)
+            nd__store_lanes(l->r, red->part, acc);
+        else if (red->part)
+            nd__store_part(l->r, red->part, number, acc);
+        else
+            total[k] =
+                nd__k_op2(&l->r->e.b, nd__reduction_op(red->node), total[k], nd__lanes_tree(&l->r->e, red->node, acc));
+    }
+}
+
+/* A block of the row from `at` on, the `number`th of all. */
+static void block(lanes_pass *l, nd__kaffine at, int64_t length, nd__kaffine number, nd__kval *total)
 {
     nd__emit *e = &l->r->e;
     const int n = l->n * l->parts;
-    const int64_t full = length - length % ROW_LANES;
-    for (int i = 0; i < n; i++)
-        l->r->acc[i] = nd__reduction_start(&e->b, l->r->found[i / l->parts]->node, e->lanes);
+    const int64_t full = length - length % ND__ROW_LANES;
+    begin_block(l);
     if (full > 0) {
         nd__kval *acc = l->r->acc;
-        int32_t c = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), ROW_LANES, n, acc, l->r->carried);
+        int32_t c = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), ND__ROW_LANES, n, acc, l->r->carried);
         memcpy(acc, l->r->carried, (size_t)n * sizeof *acc);
-        accumulate(l, nd__k_plus(at, c, 1), ROW_LANES);
+        accumulate(l, nd__k_plus(at, c, 1), ND__ROW_LANES);
         nd__k_end_for(&e->b, acc, l->r->carried);
         memcpy(acc, l->r->carried, (size_t)n * sizeof *acc);
     }
     if (full < length)
         accumulate(l, nd__k_sum(at, nd__k_at(full)), length - full);
-    for (int k = 0; k < l->n; k++)
-        total[k] = nd__k_op2(&e->b, nd__reduction_op(l->r->found[k]->node), total[k], tree(l, k));
+    end_block(l, number, total);
 }
 
 /* A pass with n reductions over a long row. */
 static void reduce_lanes(nd__rows *r, int p, int n)
 {
     nd__emit *e = &r->e;
-    lanes_pass l = {r, p, n, ROW_LANES / e->lanes};
-    const int64_t blocks = r->length / BLOCK, rest = r->length % BLOCK;
+    lanes_pass l = {r, p, n, ND__ROW_LANES / e->lanes};
+    const int64_t blocks = r->length / ND__BLOCK, rest = r->length % ND__BLOCK;
+    const nd__kaffine first = nd__first_block(r);
     for (int k = 0; k < n; k++)
         r->total[k] = nd__reduction_start(&e->b, r->found[k]->node, 1);
     e->open |= 1u << r->axis;
     if (blocks > 0) {
-        int32_t at = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks * BLOCK), BLOCK, n, r->total, r->total_carried);
-        block(&l, nd__k_plus(nd__k_at(0), at, 1), BLOCK, r->total_carried);
+        int32_t i = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks), 1, n, r->total, r->total_carried);
+        block(&l, nd__k_plus(nd__k_at(0), i, ND__BLOCK), ND__BLOCK, nd__k_plus(first, i, 1), r->total_carried);
         nd__k_end_for(&e->b, r->total_carried, r->total);
     }
     if (rest > 0)
-        block(&l, nd__k_at(blocks * BLOCK), rest, r->total);
+        block(&l, nd__k_at(blocks * ND__BLOCK), rest, nd__k_sum(first, nd__k_at(blocks)), r->total);
     e->open &= ~(1u << r->axis);
     for (int k = 0; k < n; k++)
-        e->memo[r->found[k]->given] = nd__reduction_end(&e->b, r->found[k]->node, r->total[k]);
+        if (!r->found[k]->part)
+            e->memo[r->found[k]->given] = nd__reduction_end(&e->b, r->found[k]->node, r->total[k]);
 }
 
 typedef struct plain_pass {
@@ -305,6 +344,7 @@ static void store_pass(nd__emit *e, void *data)
 {
     const plain_pass *pass = data;
     nd__rows_store_kept(pass->r, pass->p);
+    nd__add_to_columns(pass->r, pass->p);
     nd__emit_outputs(e, pass->p);
 }
 
@@ -328,8 +368,7 @@ static void long_row(nd__rows *r)
 
 /* -- the kernel --------------------------------------------------------------------------------------------------- */
 
-/* Loops over the axes outside the row. */
-static void over_rows(nd__rows *r, int axis)
+void nd__rows_over(nd__rows *r, int axis)
 {
     nd__emit *e = &r->e;
     if (axis == e->lane_axis && !r->long_rows)
@@ -338,7 +377,7 @@ static void over_rows(nd__rows *r, int axis)
     if (axis < r->axis) {
         nd__kval *kept = nd__memo_keep(e);
         nd__open_axis(e, axis, 0, r->s.size[axis], 1);
-        over_rows(r, axis + 1);
+        nd__rows_over(r, axis + 1);
         nd__close_axis(e, axis);
         nd__memo_restore(e, kept);
     } else if (r->long_rows) {
@@ -353,8 +392,9 @@ static void over_rows(nd__rows *r, int axis)
 static bool find_reductions(nd__rows *r, const nd__group *g)
 {
     nd__space *s = &r->s;
-    r->reductions = nd__arena_alloc(s->arena, (size_t)g->member_count, sizeof *r->reductions);
-    if (!r->reductions)
+    r->reductions = nd__arena_alloc(s->arena, (size_t)(g->member_count + g->summed_count), sizeof *r->reductions);
+    r->parts = nd__arena_alloc(s->arena, (size_t)g->summed_count, sizeof *r->parts);
+    if (!r->reductions || !r->parts)
         return false;
     for (int i = 0; i < g->member_count && !s->failed; i++) {
         const nd__node *n = s->block->m->nodes[g->members[i]];
@@ -366,12 +406,46 @@ static bool find_reductions(nd__rows *r, const nd__group *g)
         red->given = nd__expr_given(s, &n->results[0], nd__axes_of(s, g->rank - 1));
         nd__know(s, &n->results[0], red->given);
     }
+    nd__find_parts(r);
+    for (int i = 0; i < r->part_count; i++) {
+        const nd__row_part *part = &r->parts[i];
+        if (part->parts.whole)
+            r->reductions[r->count++] =
+                (nd__row_reduction){.node = part->node, .operand = part->operand, .given = -1, .part = part};
+    }
     return !s->failed;
+}
+
+/* Drops axes outside the row, but not the first where its blocks are counted. */
+static void collapse(nd__rows *r)
+{
+    int first = 0;
+    while (r->block_rows > 0 && r->s.size[first] == 1)
+        first++;
+    if (r->block_rows > 0)
+        r->axis -= nd__collapse(&r->s, 0, first - 1);
+    r->axis -= nd__collapse(&r->s, r->block_rows > 0 ? 1 : 0, r->axis - 1);
+}
+
+/* Chunks: of rows; of one row, if only the sums of its blocks are wanted. */
+static void cut(nd__rows *r)
+{
+    bool only_parts = r->part_count > 0;
+    for (int k = 0; k < r->count; k++)
+        only_parts &= r->reductions[k].part != NULL;
+    for (int i = 0; i < r->s.output_count; i++)
+        only_parts &= r->s.outputs[i].stage != ND__AFTER_ROW;
+    if (r->axis > 0)
+        nd__cut(&r->s, 0, r->block_rows > 0 ? r->block_rows : r->e.lane_axis == 0 ? r->e.lanes : 1, nd__work(&r->s));
+    else if (only_parts)
+        nd__cut(&r->s, r->axis, ND__BLOCK, nd__work(&r->s));
+    r->length = r->s.size[r->axis];
+    nd__cut_parts(r);
 }
 
 bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
 {
-    nd__rows r = {.axis = g->rank - 1, .length = g->size[g->rank - 1], .long_rows = g->size[g->rank - 1] > CHAIN};
+    nd__rows r = {.axis = g->rank - 1, .length = g->size[g->rank - 1], .long_rows = g->size[g->rank - 1] > ND__CHAIN};
     int64_t points = 1, flops = 0;
     nd__space_begin(&r.s, b, g, g->rank, g->size);
     for (int d = 0; d < g->rank; d++)
@@ -385,7 +459,7 @@ bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
     for (int i = 0; i < r.s.expr_count; i++)
         flops += points * (r.s.exprs[i].kind == ND__E_OP && nd__in_row(&r, i));
     flops += points * r.count;
-    r.axis -= nd__collapse(&r.s, 0, r.axis - 1);
+    collapse(&r);
     r.e.lanes = nd__register_lanes(&r.s);
     r.e.lane_axis = r.long_rows ? r.axis : nd__lane_axis(&r.s, 0, r.axis - 1);
     r.keep = nd__arena_alloc(b->arena, (size_t)r.s.expr_count, sizeof *r.keep);
@@ -400,8 +474,7 @@ bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
     if (!r.keep || !r.turned || !r.scratch || !r.found || !r.acc || !r.carried || !r.total || !r.total_carried)
         return nd__block_failed(b);
     find_stages(&r);
-    if (r.axis > 0)
-        nd__cut(&r.s, 0, r.e.lane_axis == 0 ? r.e.lanes : 1, nd__work(&r.s));
+    cut(&r);
     int lanes = r.e.lanes, lane_axis = r.e.lane_axis;
     if (!r.long_rows)
         nd__rows_find_turned(&r);
@@ -411,6 +484,6 @@ bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
     r.e.lanes = r.e.count = lane_axis < 0 ? 1 : lanes;
     r.e.lane_axis = lane_axis;
     if (!r.s.failed)
-        over_rows(&r, 0);
+        r.block_rows > 0 ? nd__over_blocks(&r) : nd__rows_over(&r, 0);
     return nd__emit_end(&r.e, flops, steps);
 }

@@ -1,4 +1,4 @@
-/* What the files of rows share: rows.c, which has the passes and long rows, and rows_short.c. */
+/* What the files of rows share: rows.c, which has the passes and long rows, rows_short.c and parts.c. */
 #ifndef NADIR_SCHEDULE_ROWS_H
 #define NADIR_SCHEDULE_ROWS_H
 
@@ -11,10 +11,20 @@ enum {
     ND__TURNED = INT_MAX - 1, /* and of what is turned on its way to memory, then too */
 };
 
+/* A sum of another group, the blocks of which are summed here. */
+typedef struct nd__row_part {
+    const nd__node *node;
+    nd__parts parts;
+    int operand;      /* expression */
+    int param, lanes; /* of the blocks' sums; of the 32 lanes that are kept from row to row, -1: none are */
+    int pass;
+} nd__row_part;
+
 typedef struct nd__row_reduction {
     const nd__node *node;
     int operand, given; /* expressions */
     int pass;
+    const nd__row_part *part; /* its blocks are what is wanted; nothing is given. NULL: a reduction of the row */
 } nd__row_reduction;
 
 typedef struct nd__rows {
@@ -24,9 +34,14 @@ typedef struct nd__rows {
     int64_t length;
     nd__row_reduction *reductions;
     int count, passes;
-    bool *keep;   /* by expression: stays in scratch for later passes */
-    bool *turned; /* by expression: is loaded into scratch before all passes, in blocks that are transposed */
-    int *scratch; /* by expression: its parameter */
+    nd__row_part *parts;
+    int part_count;
+    int64_t block_rows,
+        lane_rows;     /* of the first axis: that a block has, and that share lanes within it; 0: no blocks */
+    nd__kaffine block; /* the number of the one that is being written */
+    bool *keep;        /* by expression: stays in scratch for later passes */
+    bool *turned;      /* by expression: is loaded into scratch before all passes, in blocks that are transposed */
+    int *scratch;      /* by expression: its parameter */
     bool long_rows;
     const nd__row_reduction **found;                 /* of the pass that is being written */
     nd__kval *acc, *carried, *total, *total_carried; /* of them: by reduction, and by register */
@@ -50,6 +65,28 @@ void nd__rows_load_scratch(nd__rows *r, int expr);
 void nd__rows_load_kept(nd__rows *r, int p);
 /* Where what is kept of the row's element at the point lies: lane after lane. */
 nd__lin nd__rows_kept_at(const nd__rows *r);
+
+/* All axes from `axis` on. */
+void nd__rows_over(nd__rows *r, int axis);
+/* Lanes 16, 8, 4, 2, 1 of a reduction's accumulators: 32 lanes in as many registers as they take. */
+nd__kval nd__lanes_tree(nd__emit *e, const nd__node *n, const nd__kval *acc);
+
+/* -- blocks of sums (parts.c) ---------------------------------------------------------------------------------------
+ */
+
+/* Resolves what is summed; finds blocks. */
+void nd__find_parts(nd__rows *r);
+/* After the kernel was cut into chunks. */
+void nd__cut_parts(nd__rows *r);
+/* Adds the point, in pass p, to the columns' sums. */
+void nd__add_to_columns(nd__rows *r, int p);
+/* Accumulators that are kept from row to row; the result of a block of all elements. */
+void nd__load_lanes(nd__rows *r, const nd__row_part *part, nd__kval *acc);
+void nd__store_lanes(nd__rows *r, const nd__row_part *part, const nd__kval *acc);
+void nd__store_part(nd__rows *r, const nd__row_part *part, nd__kaffine block, const nd__kval *acc);
+nd__kaffine nd__first_block(const nd__rows *r);
+/* The whole domain, block by block. */
+void nd__over_blocks(nd__rows *r);
 
 /* -- rows in the lanes (rows_short.c) -------------------------------------------------------------------------------
  */

@@ -64,6 +64,8 @@ const char *nd__label(nd__block *b, const nd__group *g)
     int shown = 0;
     if (g->copy)
         return nd__arena_format(b->plan->arena, "copy %s", nd__ops[g->copy->node->op].name);
+    if (g->member_count == 0 && g->summed_count > 0)
+        return nd__arena_format(b->plan->arena, "%s, blocks", nd__ops[g->summed[0]->op].name);
     for (int i = 0; i < g->member_count && shown <= SHOWN; i++) {
         const char *op = nd__ops[b->m->nodes[g->members[i]]->op].name;
         int n = snprintf(ops + used, sizeof ops - used, "%s%s", i > 0 ? "+" : "", shown < SHOWN ? op : "..");

@@ -1,6 +1,7 @@
 /* What is compiled, as files and as text. */
 #include "compiler/interp/interp.h"
 #include "compiler/lowered.h"
+#include "compiler/schedule/cost.h"
 #include "runtime/file.h"
 
 #include <errno.h>
@@ -98,12 +99,17 @@ nd_status nd_plan_print(nd_module *module, const nd_compile_options *options, co
     else
         status = nd__lower_module(&l, module, options ? options : &defaults, &message);
     if (status == ND_OK) {
-        for (int i = 0; i < l.count; i++)
+        for (int i = 0; i < l.count && status == ND_OK; i++)
             if (!function || strcmp(l.plans[i]->name, function) == 0) {
-                nd__plan_print(l.plans[i], kernels, out);
                 found = true;
+                if (nd__plan_estimate(l.plans[i], &l.target))
+                    nd__plan_print(l.plans[i], kernels, out);
+                else
+                    status = nd__no_memory(&message);
             }
-        if (!found)
+        if (status != ND_OK)
+            ; /* told */
+        else if (!found)
             status = nd__message_set(&message, ND_ERR_ARGUMENT, "\"%s\" has no function \"%s\"", nd_module_name(module),
                                      function);
         else if (ferror(out))

@@ -1,6 +1,7 @@
 /* What each step of a function costs. */
 #include "compiler/profile.h"
 #include "compiler/lowered.h"
+#include "compiler/schedule/cost.h"
 #include "runtime/platform.h"
 
 #include <stdlib.h>
@@ -41,6 +42,7 @@ static int sample(const nd__native *native, int steps, void *state, void *arena,
 static void fill_row(const nd__plan *plan, const nd__step *step, double *samples, int rounds, nd__profile_row *row)
 {
     nd__plan_count(plan, step, 1, &row->flops, &row->bytes);
+    row->cycles = step->cycles;
     qsort(samples, (size_t)rounds, sizeof *samples, ascending);
     row->median = samples[rounds / 2];
     row->p10 = samples[rounds / 10];
@@ -96,7 +98,7 @@ nd_status nd__profile(nd_module *module, const nd_compile_options *options, cons
                       int *count, nd__message *message)
 {
     nd__lowered l;
-    const nd__plan *plan = NULL;
+    nd__plan *plan = NULL;
     nd_status status = nd__lower_module(&l, module, options, message);
     if (status != ND_OK)
         return status;
@@ -106,6 +108,8 @@ nd_status nd__profile(nd_module *module, const nd_compile_options *options, cons
     if (!plan) {
         status = nd__message_set(message, ND_ERR_ARGUMENT, "\"%s\" has no function \"%s\"", nd_module_name(module),
                                  function);
+    } else if (!nd__plan_estimate(plan, &l.target)) {
+        status = nd__no_memory(message);
     } else {
         *count = plan->steps.count;
         *rows = nd__arena_alloc(arena, (size_t)*count, sizeof **rows);

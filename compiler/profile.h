@@ -11,6 +11,7 @@ typedef struct nd__profile_row {
     const char *label, *kernel; /* kernel: "" for loops and branches */
     double median, p10;         /* seconds of one run */
     int64_t flops, bytes;       /* of one run */
+    double cycles;              /* that it should take (schedule/cost.h) */
 } nd__profile_row;
 
 /* Compiles every step of a function as an entry of its own and runs them one after another, many times for about

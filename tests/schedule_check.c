@@ -15,10 +15,10 @@
 #include <string.h>
 
 static const nd__target targets[] = {
-    {"x86-64-v4", 64, 32, true, 32 << 10, 1 << 20, 0},
-    {"x86-64-v4", 64, 32, true, 32 << 10, 1 << 20, 1e-6}, /* everything in chunks */
-    {"x86-64-v3", 32, 16, true, 32 << 10, 512 << 10, 0},
-    {"x86-64", 16, 16, false, 32 << 10, 256 << 10, 1e-6},
+    {"x86-64-v4", 64, 32, true, 32 << 10, 1 << 20, 0, 16 << 20, 64},
+    {"x86-64-v4", 64, 32, true, 32 << 10, 1 << 20, 1e-6, 16 << 20, 64}, /* everything in chunks */
+    {"x86-64-v3", 32, 16, true, 32 << 10, 512 << 10, 0, 16 << 20, 64},
+    {"x86-64", 16, 16, false, 32 << 10, 256 << 10, 1e-6, 16 << 20, 32},
 };
 enum { TARGETS = sizeof targets / sizeof *targets };
 

@@ -27,10 +27,12 @@ static const char *tests_dir;
         ND__K_SCRATCH, __VA_ARGS__                                                                                     \
     }
 
-static void costs(nd__plan *p, const nd__step *step, int64_t flops, int64_t bytes)
+static void costs(nd__plan *p, nd__step *step, int64_t flops, int64_t bytes)
 {
     p->kernels[step->kernel]->flops = flops;
     p->kernels[step->kernel]->bytes = bytes;
+    step->cycles = (double)flops / 32;
+    p->cycles += step->cycles;
     p->flops += flops;
     p->bytes += bytes;
 }

@@ -209,8 +209,9 @@ const nd__command nd__command_bench = {
     .summary = "compiled against interpreted",
     .details = "Times one function or all of them on random inputs, on one thread, in many short samples: the\n"
                "median, and the tenth percentile, which interruptions do not touch. The ratio is of medians.\n"
-               "--kernels runs the steps of each function in their order and times each one; of very short\n"
-               "ones the clock itself, some 20 ns, is a part.\n",
+               "--kernels runs the steps of each function in their order and times each one, beside the estimate\n"
+               "of nadir plan at the clock that the measured peak tells; ! marks those that take more than twice\n"
+               "as long. Of very short ones the clock itself, some 20 ns, is a part.\n",
     .options = options,
     .run = run,
 };

@@ -4,6 +4,7 @@
 #include "compiler/cli/timing.h"
 #include "compiler/lowered.h"
 #include "compiler/profile.h"
+#include "compiler/schedule/cost.h"
 #include "runtime/program.h"
 
 #include <stdlib.h>
@@ -84,11 +85,20 @@ int nd__bench_peak(const nd__words *words, double *peak)
 
 /* -- the table ---------------------------------------------------------------------------------------------------- */
 
-static void show_row(const nd__words *words, const nd__profile_row *row, double total, double peak)
+/* Slower than that often its estimate; below a microsecond the clock and the first misses decide. */
+static const double finding = 2, noise = 1e-6;
+
+static bool is_finding(const nd__profile_row *row, double clock)
 {
-    char text[16];
+    return row->median > noise && row->median > finding * row->cycles / clock;
+}
+
+static void show_row(const nd__words *words, const nd__profile_row *row, double total, double peak, double clock)
+{
+    char text[2][16];
     const double rate = (double)row->flops / row->median;
-    fprintf(words->out, "%10s %7.1f %% ", nd__time_text(text, row->median), 100 * row->median / total);
+    fprintf(words->out, "%10s %10s%c %7.1f %% ", nd__time_text(text[0], row->median),
+            nd__time_text(text[1], row->cycles / clock), is_finding(row, clock) ? '!' : ' ', 100 * row->median / total);
     if (row->flops > 0)
         fprintf(words->out, "%8.1f ", rate * 1e-9);
     else
@@ -100,26 +110,40 @@ static void show_row(const nd__words *words, const nd__profile_row *row, double 
     fprintf(words->out, " %8.1f  %s\n", (double)row->bytes / row->median * 1e-9, row->label);
 }
 
-static void show(const nd__words *words, const char *name, const nd__profile_row *rows, int count, double peak)
+static void show(const nd__words *words, const char *name, const nd__profile_row *rows, int count, double peak,
+                 double clock)
 {
-    double total = 0;
-    for (int i = 0; i < count; i++)
+    char text[2][16];
+    double total = 0, cycles = 0;
+    int findings = 0;
+    for (int i = 0; i < count; i++) {
         total += rows[i].median;
-    fprintf(words->out, "\n%s, step by step\n%10s %9s %8s %6s %8s  %s\n", name, "median", "of all", "GFLOP/s", "peak",
-            "GB/s", "computes");
+        cycles += rows[i].cycles;
+        findings += is_finding(&rows[i], clock);
+    }
+    fprintf(words->out, "\n%s, step by step\n%10s %10s %10s %8s %6s %8s  %s\n", name, "median", "estimate", "of all",
+            "GFLOP/s", "peak", "GB/s", "computes");
     for (int i = 0; i < count; i++)
-        show_row(words, &rows[i], total, peak);
+        show_row(words, &rows[i], total, peak, clock);
+    fprintf(words->out, "%10s %10s  all steps; %d below half of the estimate%s\n", nd__time_text(text[0], total),
+            nd__time_text(text[1], cycles / clock), findings, findings ? " (!)" : "");
 }
 
 int nd__bench_kernels(const nd__words *words, nd_module *m, nd_program *p, int function, double seconds, double peak)
 {
     const nd_compile_options options = nd__cli_options(words, false);
     const char *name = nd_program_function_name(p, function);
+    nd__target target;
+    char text[ND__CLI_MESSAGE] = "";
     nd__message message = {0};
     nd__arena arena = {0};
     nd__profile_row *rows;
     nd__bound b = {0};
     int count, code = ND__EXIT_OK;
+    nd_status found = nd__target_find(options.cpu, &target, text, sizeof text);
+    if (found != ND_OK)
+        return nd__cli_fail(words, found, "%s", text);
+    const double clock = peak > 0 ? peak / nd__peak_flops(&target) : ND__CYCLES_A_MICROSECOND * 1e6;
     if (!nd__bound_make(p, function, &b))
         code = nd__cli_fail(words, p->message.status, "%s", nd_program_error(p));
     void **memory = calloc((size_t)b.count + 1, sizeof *memory);
@@ -132,7 +156,7 @@ int nd__bench_kernels(const nd__words *words, nd_module *m, nd_program *p, int f
             nd__profile(m, &options, name, nd__storage_data(b.state->block), (const void *const *)memory,
                         memory + nd_program_input_count(p, function), seconds, &arena, &rows, &count, &message);
         if (status == ND_OK)
-            show(words, name, rows, count, peak);
+            show(words, name, rows, count, peak, clock);
         else
             code = nd__cli_fail(words, status, "%s", nd__message_text(&message));
     }

@@ -20,17 +20,21 @@ static const struct {
     const char *name;
     int level;
     int l1_kib, l2_kib;
+    int fma_bytes; /* a cycle */
 } processors[] = {
-    {"x86-64", 1, 32, 256},          {"x86-64-v2", 2, 32, 256},    {"x86-64-v3", 3, 32, 512},
-    {"x86-64-v4", 4, 32, 1024},      {"nehalem", 2, 32, 256},      {"westmere", 2, 32, 256},
-    {"sandybridge", 2, 32, 256},     {"ivybridge", 2, 32, 256},    {"haswell", 3, 32, 256},
-    {"broadwell", 3, 32, 256},       {"skylake", 3, 32, 256},      {"alderlake", 3, 48, 1280},
-    {"znver1", 3, 32, 512},          {"znver2", 3, 32, 512},       {"znver3", 3, 32, 512},
-    {"skylake-avx512", 4, 32, 1024}, {"cascadelake", 4, 32, 1024}, {"icelake-client", 4, 48, 512},
-    {"icelake-server", 4, 48, 1280}, {"tigerlake", 4, 48, 1280},   {"rocketlake", 4, 48, 512},
-    {"sapphirerapids", 4, 48, 2048}, {"znver4", 4, 32, 1024},      {"znver5", 4, 48, 1024},
+    {"x86-64", 1, 32, 256, 32},           {"x86-64-v2", 2, 32, 256, 32},     {"x86-64-v3", 3, 32, 512, 64},
+    {"x86-64-v4", 4, 32, 1024, 64},       {"nehalem", 2, 32, 256, 16},       {"westmere", 2, 32, 256, 16},
+    {"sandybridge", 2, 32, 256, 32},      {"ivybridge", 2, 32, 256, 32},     {"haswell", 3, 32, 256, 64},
+    {"broadwell", 3, 32, 256, 64},        {"skylake", 3, 32, 256, 64},       {"alderlake", 3, 48, 1280, 64},
+    {"znver1", 3, 32, 512, 32},           {"znver2", 3, 32, 512, 64},        {"znver3", 3, 32, 512, 64},
+    {"skylake-avx512", 4, 32, 1024, 128}, {"cascadelake", 4, 32, 1024, 128}, {"icelake-client", 4, 48, 512, 64},
+    {"icelake-server", 4, 48, 1280, 128}, {"tigerlake", 4, 48, 1280, 64},    {"rocketlake", 4, 48, 512, 64},
+    {"sapphirerapids", 4, 48, 2048, 128}, {"znver4", 4, 32, 1024, 64},       {"znver5", 4, 48, 1024, 128},
 };
-enum { PROCESSORS = sizeof processors / sizeof processors[0] };
+enum {
+    PROCESSORS = sizeof processors / sizeof processors[0],
+    L3 = 16 << 20, /* bytes: one core's part of what many share; machines, virtual ones above all, tell the whole */
+};
 
 static const char *const level_name[] = {"x86-64", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
 /* What each level adds to the one below. */
@@ -99,7 +103,7 @@ static int64_t host_cache(int which, int64_t otherwise)
 {
     long bytes = 0;
 #if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
-    bytes = sysconf(which == 1 ? _SC_LEVEL1_DCACHE_SIZE : _SC_LEVEL2_CACHE_SIZE);
+    bytes = sysconf(which == 1 ? _SC_LEVEL1_DCACHE_SIZE : which == 2 ? _SC_LEVEL2_CACHE_SIZE : _SC_LEVEL3_CACHE_SIZE);
 #else
     (void)which;
 #endif
@@ -112,6 +116,17 @@ static int find_processor(const char *cpu)
     while (i < PROCESSORS && strcmp(cpu, processors[i].name))
         i++;
     return i;
+}
+
+/* Of this machine's processor, or of any of its level. */
+static int host_fma_bytes(int level)
+{
+    char *cpu = LLVMGetHostCPUName();
+    int p = find_processor(cpu);
+    LLVMDisposeMessage(cpu);
+    if (p == PROCESSORS)
+        p = find_processor(level_name[level]);
+    return processors[p].fma_bytes;
 }
 
 static nd_status unknown(const char *cpu, char *message, size_t size)
@@ -141,11 +156,15 @@ nd_status nd__target_find(const char *cpu, nd__target *target, char *message, si
         target->cpu = "native";
         target->l1_bytes = host_cache(1, 32 * 1024);
         target->l2_bytes = host_cache(2, 512 * 1024);
+        target->l3_bytes = L3;
+        target->fma_bytes = host_fma_bytes(level);
     } else if (p < PROCESSORS) {
         level = processors[p].level;
         target->cpu = processors[p].name;
         target->l1_bytes = processors[p].l1_kib * INT64_C(1024);
         target->l2_bytes = processors[p].l2_kib * INT64_C(1024);
+        target->l3_bytes = L3;
+        target->fma_bytes = processors[p].fma_bytes;
     } else {
         return unknown(cpu, message, size);
     }

@@ -59,6 +59,8 @@ struct nd__step {
     nd__step_kind kind;
     int number;           /* in order */
     const char *label;    /* what it computes: "hidden matmul+bias+relu" */
+    const char *choice;   /* KERNEL: what was chosen for it: "tile 4 x 4 vectors along n"; NULL: there was no choice */
+    double cycles;        /* what it should take, all its turns and chunks (nd__plan_estimate) */
     int kernel;           /* KERNEL: index in plan->kernels */
     int chunks;           /* KERNEL: runs so often, on disjoint parts that may run at once; 0 is 1 */
     nd__karg *args;       /* KERNEL: one for each of the kernel's arguments; COND: args[0] is the bool */
@@ -80,10 +82,11 @@ typedef struct nd__plan {
     int64_t worker_size;  /* bytes for each worker */
     int64_t lower_bound;  /* bytes: the largest sum of arena buffers alive at once, in whole cache lines */
     int64_t flops, bytes; /* of one call */
+    double cycles;        /* of one call (nd__plan_estimate) */
     int input_count, output_count;
 } nd__plan;
 
-/* What the schedule needs to know of a processor (schedule/target.c). */
+/* What the schedule needs to know of a processor (llvm/target.c). */
 typedef struct nd__target {
     const char *cpu;      /* LLVM's name, "x86-64-v4", or "native" resolved by the emitter */
     int vector_bytes;     /* 64, 32, 16 */
@@ -91,6 +94,8 @@ typedef struct nd__target {
     bool fma;             /* has fused multiply-add */
     int64_t l1_bytes, l2_bytes;
     double grain; /* microseconds of work that a chunk has at least; 0: as much as pays to hand to a thread */
+    int64_t l3_bytes;
+    int fma_bytes; /* of vectors that multiply-adds take in a cycle, in at most two of them */
 } nd__target;
 
 #endif

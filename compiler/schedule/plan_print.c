@@ -1,10 +1,11 @@
 /* Plans as text for people: `nadir plan`. Tables of at most 120 columns unless names are long. */
+#include "compiler/schedule/cost.h"
 #include "compiler/schedule/schedule.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-enum { COLUMNS = 120, LABEL = 36, DOMAIN = 32, PICTURE = 48 };
+enum { COLUMNS = 120, LABEL = 34, DOMAIN = 28, PICTURE = 48 };
 
 typedef struct printer {
     const nd__plan *plan;
@@ -39,6 +40,15 @@ static const char *bytes_text(char text[UNIT_TEXT], int64_t bytes)
 {
     static const char *const units[] = {"B", "KB", "MB", "GB", "TB", NULL};
     return scaled(text, (double)bytes, 1024, units);
+}
+
+/* Of cycles, as the clock of the cost model counts them; "-": there is no estimate. */
+static const char *time_text(char text[UNIT_TEXT], double cycles)
+{
+    static const char *const units[] = {"ns", "us", "ms", "s", NULL};
+    if (cycles <= 0)
+        return strcpy(text, "-");
+    return scaled(text, cycles * 1000 / ND__CYCLES_A_MICROSECOND, 1000, units);
 }
 
 static int64_t bytes_of(const nd__buffer *b)
@@ -231,13 +241,15 @@ static void print_steps(printer *p, const nd__steps *steps, int nest, int indent
 static void print_kernel_step(printer *p, const nd__step *step, int indent)
 {
     const nd__kernel *k = p->plan->kernels[step->kernel];
-    char domain[64], flops[UNIT_TEXT], bytes[UNIT_TEXT];
+    char domain[64], flops[UNIT_TEXT], bytes[UNIT_TEXT], time[UNIT_TEXT];
     int64_t flops_moved = 0, bytes_moved = 0;
     domain_text(domain, sizeof domain, k, step->chunks);
     nd__plan_count(p->plan, step, 1, &flops_moved, &bytes_moved);
-    fprintf(p->out, "%4d  %*s%-*s %-*s %11s %10s  %s\n", step->number, indent, "", LABEL - indent,
+    fprintf(p->out, "%4d  %*s%-*s %-*s %11s %9s %8s  %s\n", step->number, indent, "", LABEL - indent,
             step->label ? step->label : "", DOMAIN, domain, flops_text(flops, flops_moved),
-            bytes_text(bytes, bytes_moved), k->name ? k->name : "");
+            bytes_text(bytes, bytes_moved), time_text(time, step->cycles), k->name ? k->name : "");
+    if (step->choice)
+        fprintf(p->out, "%*s%s\n", 6 + indent + 4, "", step->choice);
     print_arguments(p, step, 6 + indent + 4);
 }
 
@@ -381,6 +393,9 @@ static void print_totals(const printer *p)
             bytes_text(bytes, plan->bytes));
     if (plan->bytes > 0)
         fprintf(p->out, ", %.1f flop per byte", (double)plan->flops / (double)plan->bytes);
+    if (plan->cycles > 0)
+        fprintf(p->out, "\nestimate: %s on one thread at %.1f GHz", time_text(size, plan->cycles),
+                ND__CYCLES_A_MICROSECOND * 1e-3);
     fprintf(p->out, "\narena: %s; at most %s alive at once", bytes_text(size, plan->arena_size),
             bytes_text(least, plan->lower_bound));
     if (plan->lower_bound > 0)
@@ -397,8 +412,8 @@ void nd__plan_print(const nd__plan *plan, bool kernels, FILE *out)
     fprintf(out, "plan of %s: %d step%s, %d call%s of %d kernel%s\n", plan->name, steps, plural(steps), calls,
             plural(calls), plan->kernel_count, plural(plan->kernel_count));
     if (steps > 0)
-        fprintf(out, "\n%4s  %-*s %-*s %11s %10s  %s\n", "step", LABEL, "computes", DOMAIN, "loops  vector", "flops",
-                "bytes", "kernel");
+        fprintf(out, "\n%4s  %-*s %-*s %11s %9s %8s  %s\n", "step", LABEL, "computes", DOMAIN, "loops  vector", "flops",
+                "bytes", "estimate", "kernel");
     print_steps(&p, &plan->steps, 0, 0);
     print_map(&p, steps);
     print_outside(&p, ND__IN_STATE, "state       offset      size  variable");

@@ -6,42 +6,14 @@
  * high-performance matrix multiplication", 2008, explain the tile; nothing is packed, since the operands of training
  * steps fit the second-level cache. The columns are the outer loop, so that a panel of the vector operand stays there.
  *
- * A product with the attribute `lanes` is a few long rows instead: k lies in the lanes. */
-#include "compiler/schedule/band.h"
+ * A product with the attribute `lanes` is a few long rows instead: k lies in the lanes (product_dot.c). */
+#include "compiler/schedule/product.h"
 
 #include <string.h>
 
-enum { ROW_LANES = 32, BLOCK = 4096, MOST_ROWS = 16, MOST_VECTORS = 4 };
-
-/* An operand as the kernel walks it: element strides along its result axis, k, and the leading axes. */
-typedef struct operand {
-    const nd_value *base;
-    nd__spot spot;
-    int64_t offset, along, inner, lead[ND_MAX_RANK], count;
-    int param;
-} operand;
-
-/* What is decided about a product's shape. */
-typedef struct tiling {
-    int rows, vectors; /* of a tile */
-    double cycles;
-} tiling;
-
-typedef struct product {
-    nd__space s;
-    nd__emit e;
-    const nd__node *node;
-    int rank, row_axis, lane_axis; /* of the result */
-    int64_t depth;                 /* the length of k */
-    operand scalars, vectors;
-    nd__bounds band;
-    tiling tile;
-    int given;
-} product;
-
 /* -- operands ----------------------------------------------------------------------------------------------------- */
 
-static bool find_operand(nd__block *b, const nd__node *n, int which, operand *o)
+static bool find_operand(nd__block *b, const nd__node *n, int which, nd__factor *o)
 {
     const nd_value *v = n->inputs[which];
     const int rank = v->shape.rank;
@@ -61,7 +33,7 @@ static bool find_operand(nd__block *b, const nd__node *n, int which, operand *o)
 }
 
 /* A copy of an operand with `along` contiguous: [lead.., k, along]. */
-static bool turn_operand(product *p, operand *o, int64_t along_size, nd__steps *steps)
+static bool turn_operand(nd__matmul *p, nd__factor *o, int64_t along_size, nd__steps *steps)
 {
     nd__block *b = p->s.block;
     int64_t size[ND__AXES], stride[ND__AXES], to[ND__AXES];
@@ -91,7 +63,7 @@ static bool turn_operand(product *p, operand *o, int64_t along_size, nd__steps *
 }
 
 /* `axis`: the result's axis that the operand has. */
-static void add_operand(product *p, operand *o, int axis)
+static void add_operand(nd__matmul *p, nd__factor *o, int axis)
 {
     o->param = nd__param_of(&p->s, o->spot, o->base->dtype, o->count, ND__K_IN, o->base->name);
     if (p->s.failed)
@@ -108,7 +80,7 @@ static void add_operand(product *p, operand *o, int axis)
 
 /* -- decisions ---------------------------------------------------------------------------------------------------- */
 
-static int lanes_of(const product *p)
+static int lanes_of(const nd__matmul *p)
 {
     int size = (int)nd_dtype_size(p->node->results[0].dtype);
     return p->s.block->target->vector_bytes / (size < 4 ? 4 : size);
@@ -142,7 +114,7 @@ static double tiling_cycles(int64_t row_count, int64_t vector_count, int rows, i
 }
 
 /* What a band leaves of the steps of all tiles. */
-static double band_share(const product *p, const nd__bounds *band, int64_t row_count, int64_t size, int rows,
+static double band_share(const nd__matmul *p, const nd__bounds *band, int64_t row_count, int64_t size, int rows,
                          int64_t wide)
 {
     return band->of_operand  ? nd__band_share(band, row_count, p->depth, rows, 1)
@@ -151,7 +123,7 @@ static double band_share(const product *p, const nd__bounds *band, int64_t row_c
 }
 
 /* The best tile of what the registers hold: rows times vectors accumulators, the vectors, one splat. */
-static tiling choose_tile(const product *p, int64_t row_count, int64_t size, bool by_columns)
+static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t size, bool by_columns)
 {
     const nd__bounds band = nd__bounds_of(p->node, by_columns);
     const nd__target *target = p->s.block->target;
@@ -159,9 +131,9 @@ static tiling choose_tile(const product *p, int64_t row_count, int64_t size, boo
     const int64_t vector_count = (size + lanes - 1) / lanes;
     const bool streams = p->depth * size * (int64_t)nd_dtype_size(p->node->results[0].dtype) > target->l1_bytes;
     static const int preferred[] = {4, 2, 3, 1};
-    tiling best = {1, 1, 0};
+    nd__tiling best = {1, 1, 0};
     for (int i = 0; i < 4; i++)
-        for (int rows = MOST_ROWS; rows >= 1; rows--) {
+        for (int rows = ND__TILE_ROWS; rows >= 1; rows--) {
             int vectors = preferred[i];
             if (rows * vectors + vectors + 1 > target->vector_registers - 1 || rows > row_count ||
                 (vectors > vector_count && vectors > 1))
@@ -170,19 +142,19 @@ static tiling choose_tile(const product *p, int64_t row_count, int64_t size, boo
             double cycles = tiling_cycles(row_count, vector_count, rows, vectors, share * (double)p->depth, streams);
             bool square = rows == 4 && vectors == 4; /* of equals, the one with the shortest epilogue */
             if (best.cycles == 0 || cycles < best.cycles * (square ? 1.01 : 0.99))
-                best = (tiling){rows, vectors, cycles};
+                best = (nd__tiling){rows, vectors, cycles};
         }
     return best;
 }
 
 /* Which axis lies in the lanes, whether its operand is copied. */
-static bool decide(product *p, operand *a, operand *b, nd__steps *steps)
+static bool decide(nd__matmul *p, nd__factor *a, nd__factor *b, nd__steps *steps)
 {
     const nd_shape *shape = &p->node->results[0].shape;
     const int64_t m = shape->dims[p->rank - 2], n = shape->dims[p->rank - 1];
     const double copied = 0.3;             /* cycles an element */
     const bool few = 4 * n <= lanes_of(p); /* columns: their stores, lane by lane, and the code for them are worth it */
-    tiling along_n = choose_tile(p, m, n, false), along_m = choose_tile(p, n, m, true);
+    nd__tiling along_n = choose_tile(p, m, n, false), along_m = choose_tile(p, n, m, true);
     bool turn_b = b->along != 1 && n > 1, turn_a = a->along != 1 && m > 1;
     double cost_n = along_n.cycles + (turn_b ? copied * (double)n * (double)p->depth : 0);
     double cost_m = along_m.cycles + (turn_a ? copied * (double)m * (double)p->depth : 0);
@@ -199,7 +171,7 @@ static bool decide(product *p, operand *a, operand *b, nd__steps *steps)
 }
 
 /* Chunks: of the batch, or of whichever operand is larger, so that each part of it is read once. */
-static void cut(product *p)
+static void cut(nd__matmul *p)
 {
     const double microseconds = p->tile.cycles / 3700;
     if (p->rank > 2) {
@@ -219,16 +191,8 @@ static void cut(product *p)
 
 /* -- tiles -------------------------------------------------------------------------------------------------------- */
 
-static nd__kaffine operand_at(const product *p, const operand *o)
-{
-    nd__kaffine at = nd__k_at(o->offset);
-    for (int d = 0; d < p->rank - 2; d++)
-        at = nd__k_sum(at, nd__k_scaled(p->e.coord[d], o->lead[d]));
-    return at;
-}
-
 /* The point of row r and vector v of a tile at (row, column); `last` lanes of the tile's last vector exist. */
-static void at_point(product *p, nd__kaffine row, nd__kaffine column, int r, int v, int vectors, int last)
+static void at_point(nd__matmul *p, nd__kaffine row, nd__kaffine column, int r, int v, int vectors, int last)
 {
     nd__emit *e = &p->e;
     e->coord[p->row_axis] = nd__k_sum(row, nd__k_at(r));
@@ -236,145 +200,13 @@ static void at_point(product *p, nd__kaffine row, nd__kaffine column, int r, int
     e->count = v == vectors - 1 ? last : e->lanes;
 }
 
-/* A tile while it is accumulated. */
-typedef struct running {
-    product *p;
-    nd__kaffine row, scalars, vectors; /* operands at k = 0 */
-    int rows, width, last;             /* width: vectors */
-} running;
-
-/* One k of rows `from` to below `until`; `masked`: of those of them that the band lets have it. */
-static void step(const running *t, nd__kaffine k, int from, int until, bool masked, nd__kval *acc)
-{
-    const product *p = t->p;
-    const nd__emit *e = &p->e;
-    nd__kbuilder *b = &t->p->e.b;
-    nd__kval x[MOST_VECTORS];
-    nd__kaffine v = nd__k_sum(t->vectors, nd__k_scaled(k, p->vectors.inner));
-    nd__kaffine s = nd__k_sum(t->scalars, nd__k_scaled(k, p->scalars.inner));
-    for (int j = 0; j < t->width; j++)
-        x[j] = nd__k_load(b, e->buffers[p->vectors.param], nd__k_sum(v, nd__k_at(j * e->lanes * p->vectors.along)),
-                          e->lanes, p->vectors.along, j == t->width - 1 ? t->last : e->lanes);
-    for (int r = from; r < until; r++) {
-        nd__kaffine at = nd__k_sum(s, nd__k_at(r * p->scalars.along));
-        nd__kval one = nd__k_load(b, e->buffers[p->scalars.param], at, 1, 1, 1), all = nd__k_splat(b, one, e->lanes);
-        nd__kaffine ahead = nd__k_sum(k, nd__k_scaled(nd__k_sum(t->row, nd__k_at(r)), -1));
-        nd__kval inside = masked ? nd__k_splat(b, nd__band_inside(b, &p->band, ahead, 1, 0), e->lanes) : -1;
-        for (int j = 0; j < t->width; j++) {
-            nd__kval *to = &acc[r * t->width + j], sum = nd__k_op3(b, ND__K_fma, all, x[j], *to);
-            *to = masked ? nd__k_op3(b, ND__K_select, inside, sum, *to) : sum;
-        }
-    }
-}
-
-/* k from lo to below hi, as far as they exist. lo and hi are numbers, or move with the row. */
-static void loop_over(const running *t, nd__kaffine lo, nd__kaffine hi, bool masked, nd__kval *acc)
-{
-    nd__kbuilder *b = &t->p->e.b;
-    nd__kval carried[MOST_ROWS * MOST_VECTORS];
-    const int n = t->rows * t->width;
-    const int64_t depth = t->p->depth, last_row = t->p->s.size[t->p->row_axis] - t->rows;
-    const int64_t highest = hi.count ? last_row + hi.constant - t->row.constant : hi.constant;
-    if (lo.count == 0 && lo.constant < 0)
-        lo = nd__k_at(0);
-    if (hi.count == 0 && hi.constant > depth)
-        hi = nd__k_at(depth);
-    int32_t k = nd__k_for_within(b, lo, hi, lo.constant < 0 ? 0 : INT64_MIN, highest > depth ? depth : INT64_MAX, 1, n,
-                                 acc, carried);
-    step(t, nd__k_plus(nd__k_at(0), k, 1), 0, t->rows, masked, carried);
-    nd__k_end_for(b, carried, acc);
-}
-
-/* The steps at one end of a band, which some of the rows have: the first rows where it begins, the last where it ends.
- * `from`: of the first of them, from the tile's row. */
-static void over_edge(const running *t, int64_t from, bool begins, nd__kval *acc)
-{
-    const product *p = t->p;
-    nd__kaffine k = nd__k_sum(t->row, nd__k_at(from));
-    if (from < 0 || p->s.size[p->row_axis] - 2 + from >= p->depth) { /* some may not exist */
-        loop_over(t, k, nd__k_sum(k, nd__k_at(t->rows - 1)), true, acc);
-        return;
-    }
-    for (int i = 0; i < t->rows - 1; i++)
-        step(t, nd__k_sum(k, nd__k_at(i)), begins ? 0 : i + 1, begins ? i + 1 : t->rows, false, acc);
-}
-
-/* Of a band, k from where the first row begins to where the last one ends. */
-static void over_band(const running *t, nd__kval *acc)
-{
-    const product *p = t->p;
-    const nd__bounds *band = &p->band;
-    const int64_t most = p->s.size[p->row_axis] - 1; /* the last row */
-    const bool begins = most + band->lower > 0, ends = band->upper + 1 < p->depth;
-    nd__kaffine lo = begins ? nd__k_sum(t->row, nd__k_at(band->lower)) : nd__k_at(0);
-    nd__kaffine hi = ends ? nd__k_sum(t->row, nd__k_at(band->upper + t->rows)) : nd__k_at(p->depth);
-    if (begins && ends && band->upper - band->lower < t->rows) {
-        loop_over(t, lo, hi, true, acc);
-        return;
-    }
-    if (begins) {
-        over_edge(t, band->lower, true, acc);
-        lo = nd__k_sum(lo, nd__k_at(t->rows - 1));
-    }
-    if (ends)
-        hi = nd__k_sum(hi, nd__k_at(1 - t->rows));
-    loop_over(t, lo, hi, false, acc);
-    if (ends)
-        over_edge(t, band->upper + 1, false, acc);
-}
-
-/* Accumulates a tile over k. */
-static void accumulate(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last, nd__kval *acc)
-{
-    const running t = {.p = p,
-                       .row = row,
-                       .scalars = nd__k_sum(operand_at(p, &p->scalars), nd__k_scaled(row, p->scalars.along)),
-                       .vectors = nd__k_sum(operand_at(p, &p->vectors), nd__k_scaled(column, p->vectors.along)),
-                       .rows = rows,
-                       .width = vectors,
-                       .last = last};
-    nd__kval zero = nd__k_const_bits(&p->e.b, nd__k_type(p->node->results[0].dtype, p->e.lanes), 0);
-    for (int i = 0; i < rows * vectors; i++)
-        acc[i] = zero;
-    if (p->band.of_operand)
-        over_band(&t, acc);
-    else
-        loop_over(&t, nd__k_at(0), nd__k_at(p->depth), false, acc);
-}
-
-/* A tile of a result that has a band: computed if some of it is inside, and 0 outside. */
-static void accumulate_inside(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last,
-                              nd__kval *acc)
-{
-    nd__kbuilder *b = &p->e.b;
-    const int lanes = p->e.lanes, n = rows * vectors;
-    const int64_t columns = (int64_t)(vectors - 1) * lanes + last;
-    nd__kaffine ahead = nd__k_sum(column, nd__k_scaled(row, -1));
-    /* Of any row and column: between the first of one and the last of the other. */
-    nd__bounds some = p->band;
-    some.lower -= columns - 1;
-    some.upper += rows - 1;
-    nd__kval zero[MOST_ROWS * MOST_VECTORS];
-    nd__k_if(b, nd__band_inside(b, &some, ahead, 1, 0));
-    accumulate(p, row, column, rows, vectors, last, acc);
-    for (int v = 0; v < vectors; v++)
-        for (int r = 0; r < rows; r++) {
-            nd__kval *x = &acc[r * vectors + v];
-            nd__kval inside = nd__band_inside(b, &p->band, nd__k_sum(ahead, nd__k_at(v * lanes - r)), lanes, 1);
-            zero[r * vectors + v] = nd__k_const_bits(b, nd__k_type(p->node->results[0].dtype, lanes), 0);
-            *x = nd__k_op3(b, ND__K_select, inside, *x, zero[r * vectors + v]);
-        }
-    nd__k_else(b, n, acc);
-    nd__k_end_if(b, n, zero, acc);
-}
-
 /* What depends on the row, or on the column, only is computed once for all of the tile. */
-static void finish(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last,
+static void finish(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last,
                    const nd__kval *acc)
 {
     nd__emit *e = &p->e;
     const unsigned outer = e->open, row_bit = 1u << p->row_axis, lane_bit = 1u << p->lane_axis;
-    nd__kval *kept = nd__memo_keep(e), *by_row[MOST_ROWS], *by_vector[MOST_VECTORS];
+    nd__kval *kept = nd__memo_keep(e), *by_row[ND__TILE_ROWS], *by_vector[ND__TILE_VECTORS];
     for (int r = 0; r < rows; r++) {
         at_point(p, row, column, r, 0, vectors, last);
         e->open = outer | row_bit;
@@ -402,18 +234,15 @@ static void finish(product *p, nd__kaffine row, nd__kaffine column, int rows, in
     nd__memo_restore(e, kept);
 }
 
-static void tile(product *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last)
+static void tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last)
 {
-    nd__kval acc[MOST_ROWS * MOST_VECTORS];
-    if (p->band.of_result)
-        accumulate_inside(p, row, column, rows, vectors, last, acc);
-    else
-        accumulate(p, row, column, rows, vectors, last, acc);
+    nd__kval acc[ND__TILE_ROWS * ND__TILE_VECTORS];
+    nd__sum_tile(p, row, column, rows, vectors, last, acc);
     finish(p, row, column, rows, vectors, last, acc);
 }
 
 /* The tiles of one panel of columns, and of one strip of rows. */
-static void over_panel(product *p, nd__kaffine column, int vectors, int last)
+static void over_panel(nd__matmul *p, nd__kaffine column, int vectors, int last)
 {
     const int64_t count = p->s.size[p->row_axis], full = count - count % p->tile.rows;
     if (full > 0) {
@@ -425,7 +254,7 @@ static void over_panel(product *p, nd__kaffine column, int vectors, int last)
         tile(p, nd__k_at(full), column, (int)(count - full), vectors, last);
 }
 
-static void over_strip(product *p, nd__kaffine row, int rows)
+static void over_strip(nd__matmul *p, nd__kaffine row, int rows)
 {
     const int lanes = p->e.lanes;
     const int64_t size = p->s.size[p->lane_axis], wide = (int64_t)lanes * p->tile.vectors, full = size - size % wide;
@@ -440,7 +269,7 @@ static void over_strip(product *p, nd__kaffine row, int rows)
     }
 }
 
-static void over_panels(product *p)
+static void over_panels(nd__matmul *p)
 {
     const int lanes = p->e.lanes;
     const int64_t size = p->s.size[p->lane_axis], wide = (int64_t)lanes * p->tile.vectors, full = size - size % wide;
@@ -455,7 +284,7 @@ static void over_panels(product *p)
     }
 }
 
-static void over_strips(product *p)
+static void over_strips(nd__matmul *p)
 {
     const int64_t count = p->s.size[p->row_axis], full = count - count % p->tile.rows;
     if (full > 0) {
@@ -470,7 +299,7 @@ static void over_strips(product *p)
 /* Where the vector operand stays in the second-level cache, rows come first: the other operand is read once, and what
  * is stored goes along its rows (two streams that jump a row's length at every tile cost the kernels of a wide layer 40
  * %). Else a panel of it stays there while all rows pass. */
-static void over_tiles(product *p)
+static void over_tiles(nd__matmul *p)
 {
     const int64_t bytes = p->depth * p->s.size[p->lane_axis] * (int64_t)nd_dtype_size(p->node->results[0].dtype);
     if (bytes <= p->s.block->target->l2_bytes / 2)
@@ -479,97 +308,9 @@ static void over_tiles(product *p)
         over_panels(p);
 }
 
-/* -- long rows: k in the lanes ------------------------------------------------------------------------------------ */
-
-/* What k is compared with where an operand has a band: the row, or the column, that it has. */
-static nd__kaffine banded_row(const product *p)
-{
-    return p->e.coord[nd__get_band(p->node).of == ND_BAND_A ? p->row_axis : p->lane_axis];
-}
-
-/* Elements of k from `at` on, at most 32, into the accumulators of 32 lanes. a, b: the operands at k = 0. */
-static void dot_step(product *p, nd__kaffine a, nd__kaffine b, nd__kaffine at, int64_t count, nd__kval *acc)
-{
-    nd__emit *e = &p->e;
-    a = nd__k_sum(a, nd__k_scaled(at, p->scalars.inner));
-    b = nd__k_sum(b, nd__k_scaled(at, p->vectors.inner));
-    for (int u = 0; u * e->lanes < count; u++) {
-        int exist = count - u * e->lanes < e->lanes ? (int)(count - u * e->lanes) : e->lanes;
-        int64_t s = p->scalars.inner, v = p->vectors.inner;
-        nd__kval x = nd__k_load(&e->b, e->buffers[p->scalars.param], nd__k_sum(a, nd__k_at(u * e->lanes * s)), e->lanes,
-                                s, exist);
-        nd__kval y = nd__k_load(&e->b, e->buffers[p->vectors.param], nd__k_sum(b, nd__k_at(u * e->lanes * v)), e->lanes,
-                                v, exist);
-        nd__kval sum = nd__k_op3(&e->b, ND__K_fma, x, y, acc[u]);
-        if (exist < e->lanes) {
-            nd__ktype type = nd__k_type(ND_I32, e->lanes);
-            nd__kval lane = nd__k_index(&e->b, type, nd__k_at(0), 1);
-            sum = nd__k_op3(&e->b, ND__K_select, nd__k_op2(&e->b, ND__K_lt, lane, nd__k_const(&e->b, type, exist)), sum,
-                            acc[u]);
-        }
-        if (p->band.of_operand) {
-            nd__kaffine ahead = nd__k_sum(nd__k_sum(at, nd__k_at(u * e->lanes)), nd__k_scaled(banded_row(p), -1));
-            sum = nd__k_op3(&e->b, ND__K_select, nd__band_inside(&e->b, &p->band, ahead, e->lanes, 1), sum, acc[u]);
-        }
-        acc[u] = sum;
-    }
-}
-
-/* The block of k from `at` on: the tree over its 32 lanes. */
-static nd__kval dot_block(product *p, nd__kaffine a, nd__kaffine b, nd__kaffine at, int64_t length)
-{
-    nd__emit *e = &p->e;
-    nd__kval acc[ROW_LANES], carried[ROW_LANES];
-    const int64_t full = length - length % ROW_LANES;
-    int parts = ROW_LANES / e->lanes;
-    for (int u = 0; u < parts; u++)
-        acc[u] = nd__k_const_bits(&e->b, nd__k_type(p->node->results[0].dtype, e->lanes), 0);
-    if (full > 0) {
-        int32_t k = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), ROW_LANES, parts, acc, carried);
-        dot_step(p, a, b, nd__k_plus(at, k, 1), ROW_LANES, carried);
-        nd__k_end_for(&e->b, carried, acc);
-    }
-    if (full < length)
-        dot_step(p, a, b, nd__k_sum(at, nd__k_at(full)), length - full, acc);
-    for (; parts > 1; parts /= 2)
-        for (int u = 0; u < parts / 2; u++)
-            acc[u] = nd__k_op2(&e->b, ND__K_add, acc[u], acc[u + parts / 2]);
-    return e->lanes > 1 ? nd__k_op1(&e->b, ND__K_tree_add, acc[0]) : acc[0];
-}
-
-static void dot(product *p)
-{
-    nd__emit *e = &p->e;
-    const int64_t blocks = p->depth / BLOCK, rest = p->depth % BLOCK;
-    nd__kval *kept = nd__memo_keep(e);
-    nd__open_axis(e, p->row_axis, 0, p->s.size[p->row_axis], 1);
-    nd__open_axis(e, p->lane_axis, 0, p->s.size[p->lane_axis], 1);
-    nd__kaffine a = nd__k_sum(operand_at(p, &p->scalars), nd__k_scaled(e->coord[p->row_axis], p->scalars.along));
-    nd__kaffine b = nd__k_sum(operand_at(p, &p->vectors), nd__k_scaled(e->coord[p->lane_axis], p->vectors.along));
-    nd__kval total = nd__k_const_bits(&e->b, nd__k_type(p->node->results[0].dtype, 1), 0), carried;
-    if (blocks > 0) {
-        int32_t k = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks * BLOCK), BLOCK, 1, &total, &carried);
-        nd__kval sum = dot_block(p, a, b, nd__k_plus(nd__k_at(0), k, 1), BLOCK);
-        carried = nd__k_op2(&e->b, ND__K_add, carried, sum);
-        nd__k_end_for(&e->b, &carried, &total);
-    }
-    if (rest > 0)
-        total = nd__k_op2(&e->b, ND__K_add, total, dot_block(p, a, b, nd__k_at(blocks * BLOCK), rest));
-    if (p->band.of_result) {
-        nd__kaffine ahead = nd__k_sum(e->coord[p->lane_axis], nd__k_scaled(e->coord[p->row_axis], -1));
-        nd__kval zero = nd__k_const_bits(&e->b, nd__k_type(p->node->results[0].dtype, 1), 0);
-        total = nd__k_op3(&e->b, ND__K_select, nd__band_inside(&e->b, &p->band, ahead, 1, 0), total, zero);
-    }
-    e->memo[p->given] = total;
-    nd__emit_outputs(e, 0); /* of scalars: no axis of the result lies in the lanes */
-    nd__close_axis(e, p->lane_axis);
-    nd__close_axis(e, p->row_axis);
-    nd__memo_restore(e, kept);
-}
-
 /* -- the kernel --------------------------------------------------------------------------------------------------- */
 
-static void over_leading(product *p, int axis)
+static void over_leading(nd__matmul *p, int axis)
 {
     nd__emit *e = &p->e;
     nd__hoist(e, 0);
@@ -580,7 +321,7 @@ static void over_leading(product *p, int axis)
         nd__close_axis(e, axis);
         nd__memo_restore(e, kept);
     } else if (nd__get_int(p->node, ND__A_lanes)) {
-        dot(p);
+        nd__dot(p);
     } else {
         over_tiles(p);
     }
@@ -590,8 +331,8 @@ bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
 {
     const nd__node *n = g->anchor;
     const nd_shape *shape = &n->results[0].shape, *in = &n->inputs[0]->shape;
-    product p = {.node = n, .rank = shape->rank};
-    operand left = {0}, right = {0};
+    nd__matmul p = {.node = n, .rank = shape->rank};
+    nd__factor left = {0}, right = {0};
     const bool dots = nd__get_int(n, ND__A_lanes);
     p.depth = in->dims[shape->rank - (nd__get_int(n, ND__A_trans_a) ? 2 : 1)];
     if (nd__elements(shape) == 0)

@@ -1,0 +1,47 @@
+/* What the files of products share: product.c, which decides and walks the tiles, product_sums.c, which sums one, and
+ * product_dot.c, which has products of few long rows. */
+#ifndef NADIR_SCHEDULE_PRODUCT_H
+#define NADIR_SCHEDULE_PRODUCT_H
+
+#include "compiler/schedule/band.h"
+
+enum { ND__TILE_ROWS = 16, ND__TILE_VECTORS = 4 }; /* a tile has at most */
+
+/* An operand as the kernel walks it: element strides along its result axis, k, and the leading axes. */
+typedef struct nd__factor {
+    const nd_value *base;
+    nd__spot spot;
+    int64_t offset, along, inner, lead[ND_MAX_RANK], count;
+    int param;
+} nd__factor;
+
+/* What is decided about a product's shape. */
+typedef struct nd__tiling {
+    int rows, vectors; /* of a tile */
+    double cycles;
+} nd__tiling;
+
+/* A product in the making. */
+typedef struct nd__matmul {
+    nd__space s;
+    nd__emit e;
+    const nd__node *node;
+    int rank, row_axis, lane_axis; /* of the result */
+    int64_t depth;                 /* the length of k */
+    nd__factor scalars, vectors;
+    nd__bounds band;
+    nd__tiling tile;
+    int given;
+} nd__matmul;
+
+/* Where an operand's element is at the point of the leading axes, with 0 for its row, or column, and k. */
+nd__kaffine nd__factor_at(const nd__matmul *p, const nd__factor *o);
+
+/* The sums over k of a tile from (row, column) on: of each of `rows` rows, `vectors` vectors, the last with `last`
+ * lanes that exist. acc[row * vectors + vector]. */
+void nd__sum_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last, nd__kval *acc);
+
+/* All elements of a product with k in the lanes, and what follows them. */
+void nd__dot(nd__matmul *p);
+
+#endif

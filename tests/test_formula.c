@@ -139,6 +139,8 @@ START_TEST(calls_are_the_calls)
     SAME("matmul(x, w)", nd_matmul(x, w));
     SAME("matmul(w, w, transpose_b=True)", nd_matmul_t(w, false, w, true));
     SAME("matmul(x, x, transpose_a=True)", nd_matmul_t(x, true, x, false));
+    SAME("tril(x)", nd_banded(x, INT64_MIN, 0, 0));
+    SAME("triu(x, k=-1)", nd_banded(x, -1, INT64_MAX, 0));
     SAME("where(x > 0, x, 0)", nd_select(nd_gt(x, K(0)), x, K(0)));
     SAME("fma(x, x, 1)", nd_fma(x, x, K(1)));
     SAME("power(x, 2)", nd_pow(x, K(2)));
@@ -371,6 +373,7 @@ static const struct {
      "max(x, x)\n           ^"},
     {"sum(x, keepdims=1)", "here: formula: column 17: expected True or False for keepdims of sum, got '1'\n    sum(x, "
                            "keepdims=1)\n                    ^"},
+    {"tril(x, [0, 1])", "here: tril: expected one number for k, got 2\n    tril(x, [0, 1])\n    ^"},
     {"matmul(x)",
      "here: formula: column 1: matmul: b is missing: matmul(a, b, transpose_a=, transpose_b=)\n    matmul(x)\n  "
      "  ^"},

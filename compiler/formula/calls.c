@@ -88,6 +88,25 @@ static nd_value *call_matmul(nd__formula *f, nd__argument *a)
     return nd_matmul_at(f->place, a[0].value, a[1].value);
 }
 
+/* x up to (`upper`: from) the k-th diagonal, 0 elsewhere. */
+static nd_value *triangle(nd__formula *f, const char *what, const nd__argument *a, bool upper)
+{
+    const int64_t k = a[1].given ? a[1].list.dims[0] : 0;
+    if (a[1].given && a[1].list.rank != 1)
+        return nd__fail(f->m, ND_ERR_GRAPH, f->place, "%s: expected one number for k, got %d", what, a[1].list.rank);
+    return nd_banded_at(f->place, a[0].value, upper ? k : INT64_MIN, upper ? INT64_MAX : k, 0);
+}
+
+static nd_value *call_tril(nd__formula *f, nd__argument *a)
+{
+    return triangle(f, "tril", a, false);
+}
+
+static nd_value *call_triu(nd__formula *f, nd__argument *a)
+{
+    return triangle(f, "triu", a, true);
+}
+
 static nd_value *call_where(nd__formula *f, nd__argument *a)
 {
     return nd_select_at(f->place, a[0].value, a[1].value, a[2].value);
@@ -358,6 +377,8 @@ static const nd__call calls[] = {
     {"argmax", {VALUE("x"), AXIS}, call_argmax},
     {"argmin", {VALUE("x"), AXIS}, call_argmin},
     {"matmul", {VALUE("a"), VALUE("b"), FLAG("transpose_a"), FLAG("transpose_b")}, call_matmul},
+    {"tril", {VALUE("x"), NUMBERS("k")}, call_tril},
+    {"triu", {VALUE("x"), NUMBERS("k")}, call_triu},
     {"where", {VALUE("condition"), VALUE("a"), VALUE("b")}, call_where},
     {"select", {VALUE("condition"), VALUE("a"), VALUE("b")}, call_where},
     {"cast", {VALUE("x"), {.name = "dtype", .kind = ND__PARAM_DTYPE}}, call_cast},

@@ -331,6 +331,24 @@ static nd_status compile_once(nd_module *m, int way, FILE *out)
 }
 
 /* LLVM's own allocations are not among those that fail: it would end the process. */
+/* What compiling says of itself: nothing where nothing was compiled. */
+START_TEST(what_came_of_compiling)
+{
+    nd_module *m = nd_module_create("m");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(100));
+    nd_function_at(ND_HERE, m, "f", ND_VALUES(x), ND_VALUES(nd_exp(x)));
+    nd_program *native = nd_compile(m, NULL), *plain = nd_compile(m, &(nd_compile_options){.interpret = true});
+    nd_compile_times n = nd_program_compile_times(native), i = nd_program_compile_times(plain);
+    ck_assert_int_eq(n.kernels, 1);
+    ck_assert_int_gt(n.instructions, 10);
+    ck_assert_int_gt(n.code_bytes, n.instructions);
+    ck_assert_int_eq(i.kernels + i.instructions + i.code_bytes, 0);
+    nd_program_destroy(plain);
+    nd_program_destroy(native);
+    nd_module_destroy(m);
+}
+END_TEST
+
 START_TEST(memory_runs_out)
 {
     nd_module *m = batch_module();
@@ -578,6 +596,7 @@ int main(void)
     tcase_add_test(all, whole_training_runs);
     tcase_add_test(all, batches_of_every_size);
     tcase_add_test(all, an_input_that_is_not_listed);
+    tcase_add_test(all, what_came_of_compiling);
     tcase_add_test(all, memory_runs_out);
     tcase_add_test(all, ahead_of_time);
     tcase_add_test(all, threads_change_no_bit);

@@ -4,11 +4,14 @@
 #include "compiler/schedule/schedule.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <llvm-c/LLJIT.h>
+#include <llvm-c/Object.h>
 
 struct nd__native {
     LLVMOrcLLJITRef jit;
+    int64_t code_bytes;
     int count;
     struct {
         nd_entry entry;
@@ -65,6 +68,26 @@ static nd_status find_functions(nd__native *native, const nd__plan *const *plans
     return status;
 }
 
+/* Bytes of instructions in an object; 0 if LLVM cannot read it, which loading will tell. */
+static int64_t code_bytes(LLVMMemoryBufferRef object)
+{
+    int64_t bytes = 0;
+    char *text = NULL;
+    LLVMBinaryRef binary = LLVMCreateBinary(object, NULL, &text);
+    LLVMDisposeMessage(text);
+    if (!binary)
+        return 0;
+    LLVMSectionIteratorRef section = LLVMObjectFileCopySectionIterator(binary);
+    for (; !LLVMObjectFileIsSectionIteratorAtEnd(binary, section); LLVMMoveToNextSection(section)) {
+        const char *name = LLVMGetSectionName(section);
+        if (name && (!strcmp(name, ".text") || !strcmp(name, "__text"))) /* ELF and COFF; Mach-O */
+            bytes += (int64_t)LLVMGetSectionSize(section);
+    }
+    LLVMDisposeSectionIterator(section);
+    LLVMDisposeBinary(binary);
+    return bytes;
+}
+
 nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__target *target, nd__native **native,
                              char *message, size_t size)
 {
@@ -84,6 +107,7 @@ nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__targ
         return ND_ERR_MEMORY;
     }
     result->count = n;
+    result->code_bytes = code_bytes(object);
     status = load(result, object, message, size);
     if (status == ND_OK)
         status = find_functions(result, plans, message, size);
@@ -103,6 +127,11 @@ nd_entry nd__native_entry(const nd__native *native, int index)
 nd_parallel_entry nd__native_parallel(const nd__native *native, int index)
 {
     return native->functions[index].parallel;
+}
+
+int64_t nd__native_code_bytes(const nd__native *native)
+{
+    return native->code_bytes;
 }
 
 void nd__native_destroy(nd__native *native)

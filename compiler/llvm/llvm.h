@@ -48,6 +48,8 @@ nd_entry nd__native_entry(const nd__native *native, int index);
 /* The same with chunks handed out to threads; NULL: the plan has none. Its arena has worker_size more bytes for each
  * worker after the first. */
 nd_parallel_entry nd__native_parallel(const nd__native *native, int index);
+/* Bytes of machine code, without constants. */
+int64_t nd__native_code_bytes(const nd__native *native);
 /* Releases the code; no thread may be inside. NULL is accepted. */
 void nd__native_destroy(nd__native *native);
 

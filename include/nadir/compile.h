@@ -33,10 +33,11 @@ typedef struct nd_compile_options {
  * first request. `options` may be NULL. Memory that LLVM itself cannot get ends the process: that is beyond us. */
 ND_API nd_program *nd_compile(nd_module *module, const nd_compile_options *options);
 
-/* Milliseconds that the last nd_compile of this program took, and their parts; for benchmarks. */
+/* Milliseconds that the last nd_compile of this program took, and their parts; what came of it; for benchmarks. */
 typedef struct nd_compile_times {
     double total, passes, schedule, codegen, load;
     int64_t kernels, instructions; /* distinct kernels; instructions of the kernel language in them */
+    int64_t code_bytes;            /* machine code, without constants */
 } nd_compile_times;
 ND_API nd_compile_times nd_program_compile_times(const nd_program *program);
 

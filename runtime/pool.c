@@ -2,23 +2,18 @@
  *
  * A job is published by a new number in `job`; whoever is awake takes chunks off a shared counter until none is left.
  * Between jobs a thread watches `job` for a while, since the next kernel of a training step comes within microseconds
- * and waking a sleeper takes twenty, and then sleeps. */
-#define _GNU_SOURCE /* sched_getaffinity, where there is one */
-
+ * and waking a sleeper takes twenty, and then sleeps. So does the one that published it while others finish their last
+ * chunks: the system may have taken one of them its processor. */
 #include "nadir/program.h"
 #include "runtime/platform.h"
+#include "runtime/processors.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-#if defined(__linux__)
-#include <sched.h>
-#endif
 
 enum { MOST_THREADS = 256 };
-static const double AWAKE = 100e-6; /* seconds that a thread watches for work */
+static const double AWAKE = 100e-6; /* seconds that a thread watches for what it waits for */
 
 typedef struct member {
     nd_pool *pool;
@@ -32,8 +27,10 @@ struct nd_pool {
     member *members;
     pthread_mutex_t mutex;
     pthread_cond_t work; /* job has changed, or the pool ends */
+    pthread_cond_t left; /* nobody is inside any more */
     atomic_uint job;     /* counts jobs; odd while one is open */
     atomic_int sleepers;
+    atomic_bool joining; /* the caller sleeps until nobody is inside */
     atomic_bool ending;
     /* The open job. Written before `job` becomes odd, read after. */
     void (*task)(void *arg, int32_t chunk, int32_t worker);
@@ -62,24 +59,62 @@ static void take_chunks(nd_pool *pool, int32_t worker)
     }
 }
 
+/* Watches while `waits(pool, seen)`, for a while; whether it came to an end. */
+static bool watch(nd_pool *pool, bool (*waits)(nd_pool *pool, unsigned seen), unsigned seen)
+{
+    const double end = nd__platform_seconds() + AWAKE;
+    for (int turn = 1; waits(pool, seen); turn++) {
+        pause_briefly();
+        if (turn % 64 == 0 && nd__platform_seconds() >= end)
+            return false;
+    }
+    return true;
+}
+
+static bool has_no_job(nd_pool *pool, unsigned seen)
+{
+    return atomic_load(&pool->job) == seen && !atomic_load(&pool->ending);
+}
+
+static bool is_occupied(nd_pool *pool, unsigned seen)
+{
+    (void)seen;
+    return atomic_load(&pool->inside) > 0;
+}
+
 /* Waits until the number of the job is no longer `seen`; false: the pool ends. */
 static bool wait_for_job(nd_pool *pool, unsigned seen)
 {
-    const double asleep_at = nd__platform_seconds() + AWAKE;
-    for (int turn = 0; atomic_load(&pool->job) == seen; turn++) {
-        if (atomic_load(&pool->ending))
-            return false;
-        pause_briefly();
-        if (turn % 64 != 63 || nd__platform_seconds() < asleep_at)
-            continue;
+    if (!watch(pool, has_no_job, seen)) {
         pthread_mutex_lock(&pool->mutex);
         atomic_fetch_add(&pool->sleepers, 1);
-        while (atomic_load(&pool->job) == seen && !atomic_load(&pool->ending))
+        while (has_no_job(pool, seen))
             pthread_cond_wait(&pool->work, &pool->mutex);
         atomic_fetch_sub(&pool->sleepers, 1);
         pthread_mutex_unlock(&pool->mutex);
     }
     return !atomic_load(&pool->ending);
+}
+
+static void leave(nd_pool *pool)
+{
+    if (atomic_fetch_sub(&pool->inside, 1) > 1 || !atomic_load(&pool->joining))
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_signal(&pool->left);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void wait_for_others(nd_pool *pool)
+{
+    if (watch(pool, is_occupied, 0))
+        return;
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store(&pool->joining, true);
+    while (is_occupied(pool, 0))
+        pthread_cond_wait(&pool->left, &pool->mutex);
+    atomic_store(&pool->joining, false);
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 static void *thread_main(void *arg)
@@ -93,7 +128,7 @@ static void *thread_main(void *arg)
         seen = atomic_load(&pool->job);
         if (seen % 2 == 1)
             take_chunks(pool, self->worker);
-        atomic_fetch_sub(&pool->inside, 1);
+        leave(pool);
     }
     return NULL;
 }
@@ -118,49 +153,17 @@ static void run(void *self, int32_t chunks, void (*task)(void *arg, int32_t chun
     wake_sleepers(pool);
     take_chunks(pool, 0);
     atomic_fetch_add(&pool->job, 1);
-    while (atomic_load(&pool->inside) > 0) /* the last chunks of others */
-        pause_briefly();
+    wait_for_others(pool);
 }
 
-/* -- how many ---------------------------------------------------------------------------------------------------------
- */
-
-/* The processors that a control group's quota allows; `most` where there is none. */
-static int quota(int most)
-{
-    long long limit = 0, period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (!file)
-        return most;
-    int read = fscanf(file, "%lld %lld", &limit, &period);
-    fclose(file);
-    if (read != 2 || limit <= 0 || period <= 0)
-        return most;
-    long long count = (limit + period - 1) / period;
-    return count < most ? (int)count : most;
-}
-
-static int usable_processors(void)
-{
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-#if defined(__linux__)
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        count = CPU_COUNT(&set);
-#endif
-    count = count < 1 ? 1 : count > MOST_THREADS ? MOST_THREADS : count;
-    return quota((int)count);
-}
-
-/* -- pools
- * ------------------------------------------------------------------------------------------------------------- */
+/* -- pools -------------------------------------------------------------------------------------------------------- */
 
 nd_pool *nd_pool_create(int threads)
 {
     if (threads < 0 || threads > MOST_THREADS)
         return NULL;
     if (threads == 0)
-        threads = usable_processors();
+        threads = nd__usable_processors(MOST_THREADS);
     nd_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
         return NULL;
@@ -169,7 +172,9 @@ nd_pool *nd_pool_create(int threads)
     if (!pool->members || pthread_mutex_init(&pool->mutex, NULL) != 0)
         goto no_mutex;
     if (pthread_cond_init(&pool->work, NULL) != 0)
-        goto no_condition;
+        goto no_work;
+    if (pthread_cond_init(&pool->left, NULL) != 0)
+        goto no_left;
     for (; pool->thread_count < threads - 1; pool->thread_count++) {
         member *m = &pool->members[pool->thread_count];
         *m = (member){.pool = pool, .worker = pool->thread_count + 1};
@@ -180,7 +185,9 @@ nd_pool *nd_pool_create(int threads)
     }
     return pool;
 
-no_condition:
+no_left:
+    pthread_cond_destroy(&pool->work);
+no_work:
     pthread_mutex_destroy(&pool->mutex);
 no_mutex:
     free(pool->members);
@@ -198,6 +205,7 @@ void nd_pool_destroy(nd_pool *pool)
     pthread_mutex_unlock(&pool->mutex);
     for (int i = 0; i < pool->thread_count; i++)
         pthread_join(pool->members[i].thread, NULL);
+    pthread_cond_destroy(&pool->left);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->members);

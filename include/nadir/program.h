@@ -158,7 +158,7 @@ typedef struct nd_parallel {
 ND_API nd_status nd_call_set_parallel(nd_call *call, const nd_parallel *parallel);
 
 /* A pool of `threads` threads, the one that calls nd_run included; 0: as many as this process may use (affinity and the
- * limits of its control group). The others wait for work: first awake, for some ten microseconds, then asleep. NULL:
+ * limits of its control groups). Whoever waits does so awake for a tenth of a millisecond, then asleep. NULL:
  * memory ran out, or the system refused a thread. One call at a time uses a pool. */
 typedef struct nd_pool nd_pool;
 ND_API nd_pool *nd_pool_create(int threads);

@@ -4,6 +4,7 @@
 #include "schedule_check.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 
 typedef struct product {
@@ -80,6 +81,33 @@ START_TEST(bands_of_integers)
 }
 END_TEST
 
+/* Of indices in 32 bits, and in 64 where they might not fit; against the definition. */
+START_TEST(elements_in_a_band)
+{
+    static const int64_t limits[][2] = {
+        {-1, 2}, {INT64_MIN, 0}, {1, INT64_MAX}, {-((int64_t)1 << 40), 1}, {INT64_MIN + 1, -2}};
+    enum { ROWS = 5, COLUMNS = 19 };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        const int64_t low = limits[i][0], high = limits[i][1];
+        uint64_t state = 3;
+        nd_module *m = nd_module_create("elements");
+        nd_value *ones = nd_filled(m, ND_F32, ND_SHAPE(2, ROWS, COLUMNS), 1);
+        nd_tensor *t = nd_evaluate(nd_banded(ones, low, high, -2));
+        const float *at = nd_tensor_data(t);
+        for (int64_t k = 0; k < 2 * ROWS * COLUMNS; k++) {
+            const int64_t ahead = k % COLUMNS - k / COLUMNS % ROWS;
+            ck_assert(at[k] == (ahead >= low && ahead <= high ? 1 : -2));
+        }
+        nd_tensor_destroy(t);
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(2, ROWS, COLUMNS));
+        nd_value *y = nd_banded(x, low, high, -INFINITY);
+        nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_reduce_max(y, ND_AXES(-1), false), y));
+        schedule_check("elements in a band", m, true, &state);
+        nd_module_destroy(m);
+    }
+}
+END_TEST
+
 /* -- what is not computed ------------------------------------------------------------------------------------------ */
 
 static bool has(const nd__kblock *block, bool (*is_it)(const nd__kinst *))
@@ -146,6 +174,7 @@ int main(void)
     tcase_add_test(c, bands_at_the_edges);
     tcase_add_test(c, bands_in_lanes);
     tcase_add_test(c, bands_of_integers);
+    tcase_add_test(c, elements_in_a_band);
     tcase_add_test(c, outside_nothing_is_computed);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

@@ -464,6 +464,28 @@ START_TEST(gradients_of_all_that_a_loop_may_have)
 END_TEST
 
 /* tanh(a k) + c twice over itself, within a loop, within a function. */
+/* Of hs = [h, h, h], x = w hs, s = sin x[1:3], n = tanh h, n s and d = h - s the way back reads all. hs, s, not all of
+ * sin x, n and d are saved; x, of which the cosine is taken, and n s are made of these. */
+START_TEST(little_is_saved)
+{
+    nd_module *m = nd_module_create("m");
+    nd_value *in[] = {vector(m, "h0", 2), vector(m, "w", 6)}, *h = vector(m, "h", 2), *out[1];
+    nd_value *x = nd_mul(nd_concat(ND_VALUES(h, h, h), 0), in[1]), *s = nd_at(nd_sin(x), "1:3"), *n = nd_tanh(h);
+    nd_scan(nd_function(m, "turn", ND_VALUES(h), ND_VALUES(nd_mul(nd_mul(s, n), nd_sub(h, s)))), 3, ND_VALUES(in[0]),
+            ND_VALUES(), false, out);
+    nd_value *loss = nd_sum(out[0], ND_ALL_AXES, false), *grads[2];
+    check_gradients("little saved", m, 2, in, loss);
+    nd_gradients(loss, 2, in, grads);
+    const nd_function *saving = nd_module_function(m, "turn_1_saving");
+    int64_t elements = 0;
+    ck_assert(saving);
+    for (int i = 1; i < saving->output_count; i++)
+        elements += nd__elements(&saving->outputs[i]->shape);
+    ck_assert_int_eq(elements, 2 + 6 + 2 + 2);
+    nd_module_destroy(m);
+}
+END_TEST
+
 START_TEST(gradients_of_functions_in_loops_in_functions)
 {
     nd_module *m = nd_module_create("m");
@@ -764,6 +786,7 @@ int main(void)
     tcase_add_test(t, gradients_of_scans_in_scans);
     tcase_add_test(t, gradients_of_a_scan_in_a_cond_in_a_scan);
     tcase_add_test(t, gradients_of_all_that_a_loop_may_have);
+    tcase_add_test(t, little_is_saved);
     tcase_add_test(t, gradients_of_functions_in_loops_in_functions);
     tcase_add_test(t, weights_get_one_product_after_the_loop);
     tcase_add_test(t, what_is_captured_otherwise_is_summed_along_the_way_back);

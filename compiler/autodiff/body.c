@@ -22,7 +22,8 @@ bool nd__backward_begin(nd__backward *b, nd__rule_call *s, const nd_function *f)
 {
     *b = (nd__backward){.s = s, .m = s->m, .f = f, .first_new = s->m->node_count};
     b->moving = scratch(b, b->first_new, sizeof *b->moving);
-    return b->moving != NULL;
+    b->cut = scratch(b, b->first_new, sizeof *b->cut);
+    return b->moving && b->cut;
 }
 
 void nd__backward_end(nd__backward *b)
@@ -71,10 +72,106 @@ int nd__backward_root(nd__backward *b, nd_value *v)
     return b->root_count++;
 }
 
-/* A forward value that the backward function gets from outside. Views are made again from what they show. */
+/* A forward value that the backward function gets from outside. Views are made again from what they show, unless less
+ * is saved so. */
 static bool is_saved(const nd__backward *b, const nd__node *n)
 {
-    return n->number < b->first_new && b->moving[n->number] && !(nd__ops[n->op].traits & ND__VIEW);
+    if (n->number >= b->first_new || !b->moving[n->number])
+        return false;
+    return b->cut[n->number] == ND__CUT_HERE ||
+           (b->cut[n->number] == ND__CUT_BY_KIND && !(nd__ops[n->op].traits & ND__VIEW));
+}
+
+/* What the roots need, with the saved values. */
+static void mark_needed(nd__backward *b, const nd__numbers *numbers, bool *wanted)
+{
+    memset(wanted, 0, (size_t)numbers->values * sizeof *wanted);
+    for (int i = 0; i < b->root_count; i++)
+        wanted[nd__number(numbers, b->roots[i])] = true;
+    for (int i = b->needed_count - 1; i >= 0; i--) {
+        const nd__node *n = b->m->nodes[i];
+        b->needed[i] = false;
+        for (int k = 0; k < n->result_count; k++)
+            b->needed[i] |= wanted[numbers->first[i] + k];
+        for (int k = 0; b->needed[i] && !is_saved(b, n) && k < n->input_count; k++)
+            wanted[nd__number(numbers, n->inputs[k])] = true;
+    }
+}
+
+static bool is_needed(const nd__backward *b, const nd_value *v)
+{
+    return b->needed[v->node->number];
+}
+
+/* -- a smaller cut --------------------------------------------------------------------------------------------------
+ */
+
+static double elements(const nd_module *m, const nd_value *v)
+{
+    double n = 1;
+    for (int d = 0; d < v->shape.rank; d++)
+        n *= (double)nd_dim_value(m, v->shape.dims[d]);
+    return n;
+}
+
+/* Whether the backward function reads the value through slices of the forward function only, and how much in all. */
+static bool is_sliced(const nd__backward *b, const nd_value *v, double *read)
+{
+    *read = 0;
+    for (int i = 0; i < b->root_count; i++)
+        if (b->roots[i] == v)
+            return false;
+    for (int i = v->node->number + 1; i < b->needed_count; i++) {
+        const nd__node *n = b->m->nodes[i];
+        for (int k = 0; b->needed[i] && !is_saved(b, n) && k < n->input_count; k++) {
+            if (n->inputs[k] != v)
+                continue;
+            if (n->op != ND__OP_slice || i >= b->first_new)
+                return false;
+            *read += elements(b->m, &n->results[0]);
+        }
+    }
+    return true;
+}
+
+/* Lets slices be saved instead of the value, where nothing else of it is read. */
+static void cut_at_slices(nd__backward *b, const nd__node *n)
+{
+    double read;
+    if (!is_sliced(b, &n->results[0], &read) || read >= elements(b->m, &n->results[0]))
+        return;
+    for (int i = n->number + 1; i < b->first_new; i++)
+        if (b->needed[i] && b->m->nodes[i]->op == ND__OP_slice && b->m->nodes[i]->inputs[0] == &n->results[0])
+            b->cut[i] = ND__CUT_HERE;
+}
+
+/* Whether the value is one cheap operation on what the backward function has anyway. */
+static bool is_made_easily(const nd__backward *b, const nd__node *n)
+{
+    if (!(nd__ops[n->op].traits & ND__ELEMENTWISE) || nd__ops[n->op].traits & ND__COSTLY || n->op == ND__OP_div)
+        return false;
+    for (int i = 0; i < n->input_count; i++) {
+        const nd_value *x = n->inputs[i];
+        while (nd__ops[x->node->op].traits & ND__VIEW)
+            x = x->node->inputs[0];
+        if (x->node->op != ND__OP_constant && !is_needed(b, x))
+            return false;
+    }
+    return true;
+}
+
+/* Chooses where to cut the values that would be saved. */
+static void choose_cut(nd__backward *b)
+{
+    for (int i = b->first_new - 1; i >= 0; i--) {
+        const nd__node *n = b->m->nodes[i];
+        if (!b->needed[i] || !is_saved(b, n) || n->result_count != 1)
+            continue;
+        if (is_made_easily(b, n))
+            b->cut[i] = ND__CUT_ABOVE;
+        else if (n->op != ND__OP_input)
+            cut_at_slices(b, n);
+    }
 }
 
 bool nd__backward_cut(nd__backward *b)
@@ -90,15 +187,9 @@ bool nd__backward_cut(nd__backward *b)
         nd__fail_memory(b->m);
         return false;
     }
-    for (int i = 0; i < b->root_count; i++)
-        wanted[nd__number(&numbers, b->roots[i])] = true;
-    for (int i = b->m->node_count - 1; i >= 0; i--) {
-        const nd__node *n = b->m->nodes[i];
-        for (int k = 0; k < n->result_count; k++)
-            b->needed[i] |= wanted[numbers.first[i] + k];
-        for (int k = 0; b->needed[i] && !is_saved(b, n) && k < n->input_count; k++)
-            wanted[nd__number(&numbers, n->inputs[k])] = true;
-    }
+    mark_needed(b, &numbers, wanted);
+    choose_cut(b);
+    mark_needed(b, &numbers, wanted);
     for (int i = 0; i < b->first_new; i++)
         for (int k = 0; is_saved(b, b->m->nodes[i]) && k < b->m->nodes[i]->result_count; k++)
             if (wanted[numbers.first[i] + k] &&

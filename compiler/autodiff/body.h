@@ -21,6 +21,14 @@ typedef struct nd__parameter {
     int section;
 } nd__parameter;
 
+/* Which of the moving values are saved: those that the backward function reads and that are no views, unless less has
+ * to be saved in another way. */
+typedef enum nd__cut {
+    ND__CUT_BY_KIND,
+    ND__CUT_HERE,  /* a slice: it is saved, not what it shows */
+    ND__CUT_ABOVE, /* made again, easily, of what is there anyway */
+} nd__cut;
+
 typedef struct nd__backward {
     nd__rule_call *s;
     nd_module *m;
@@ -28,6 +36,7 @@ typedef struct nd__backward {
     const nd_function *f; /* the forward function */
     int first_new;        /* nodes from here on are the gradient's */
     bool *moving;         /* by node before: a value to be saved rather than made again */
+    nd__cut *cut;         /* by node before */
     nd__parameter *parameters;
     int parameter_count, parameter_room;
     nd_value **roots; /* what the backward function computes */

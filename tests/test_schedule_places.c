@@ -62,6 +62,22 @@ START_TEST(parts_of_views)
 }
 END_TEST
 
+/* What a kernel reads, where it reads it, is stored by it: no copy of a view. */
+START_TEST(views_of_what_is_read)
+{
+    nd_value *x, *w;
+    nd_module *m = with_inputs(&x, &w);
+    nd_value *y = nd_exp(nd_matmul(x, w)), *part = nd_at(y, "1:3, ::-1");
+    nd_function(m, "f", ND_VALUES(x, w), ND_VALUES(nd_sin(nd_mul(part, nd_at(x, ":2"))), part, nd_at(x, ":2")));
+    check("views of what is read", m, 2);
+    m = with_inputs(&x, &w); /* not where it reads something else of it, or over what is read */
+    y = nd_variable(m, "y", ND_F32, ND_SHAPE(2, 20), nd_zeros());
+    nd_function *f = nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_sin(nd_mul(nd_at(x, ":2"), y)), nd_at(x, "1:3")));
+    nd_assign(f, y, nd_at(x, ":2"));
+    check("other views", m, 3);
+}
+END_TEST
+
 /* What is still read is overwritten at the end: v := v's rows the other way round, and v + 1. */
 START_TEST(parts_over_what_is_read)
 {
@@ -105,6 +121,7 @@ int main(void)
     tcase_add_test(t, parts_of_maps);
     tcase_add_test(t, parts_of_products);
     tcase_add_test(t, parts_of_views);
+    tcase_add_test(t, views_of_what_is_read);
     tcase_add_test(t, parts_over_what_is_read);
     tcase_add_test(t, one_value_in_many_places);
     suite_add_tcase(s, t);

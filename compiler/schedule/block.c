@@ -191,8 +191,13 @@ static void settle_sinks(nd__block *b)
         const nd_value *v = nd__past_names(b->sinks[i].value);
         if (is_computed(b, v))
             writers[i] = nd__group_of(b, b->home[v->node->number]);
-        else if (v != b->sinks[i].old) /* else it stays what it is */
-            writers[i] = nd__copy_group(b, v);
+        else if (v != b->sinks[i].old) { /* else it stays what it is */
+            const nd__group *reader = b->sinks[i].old ? NULL : nd__reader_of(b, v);
+            if (reader)
+                nd__place_sink(b, reader, v, b->sinks[i].spot);
+            else
+                writers[i] = nd__copy_group(b, v);
+        }
     }
     for (int i = 0; i < b->sink_count && !b->failed; i++) {
         nd__sink *sink = &b->sinks[i];
@@ -202,7 +207,7 @@ static void settle_sinks(nd__block *b)
         if (!writers[i]->copy && nd__spot_of(b, v, &sink->source)) { /* written for an earlier sink */
             if (!nd__can_place(writers[i]) || (sink->old && !order_before_write(b, writers[i], sink->old)))
                 continue;
-            nd__place_sink(b, v, sink->spot);
+            nd__place_sink(b, writers[i], v, sink->spot);
             sink->source.buffer = -1;
             continue;
         }

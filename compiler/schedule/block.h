@@ -81,6 +81,7 @@ typedef struct nd__sink {
 
 /* Where a value is stored beside its own spot (place.c). */
 typedef struct nd__place {
+    int group; /* whose kernel stores it: it computes the value, or has all that the view shows */
     const nd_value *value;
     const nd_value *whole; /* as a part of it; NULL: at `spot` */
     int part;
@@ -147,6 +148,8 @@ bool nd__block_failed(nd__block *b);
 bool nd__group_nodes(nd__block *b);
 /* The group that a group has become part of. */
 nd__group *nd__group_of(nd__block *b, int number);
+/* A map over v's shape that reads all that v shows where v shows it; NULL: none. */
+nd__group *nd__reader_of(nd__block *b, const nd_value *v);
 /* A group that copies what v shows, in v's order. */
 nd__group *nd__copy_group(nd__block *b, const nd_value *v);
 /* Before grouping: lets what a view shows lie in memory; a reshape on the way that no strides can express becomes a
@@ -167,8 +170,8 @@ bool nd__aligned(const nd__use *u);
 
 /* Whether the group's kernel can store what it computes anywhere. */
 bool nd__can_place(const nd__group *g);
-/* Lets the group that computes a value store it at a spot too, row-major. */
-void nd__place_sink(nd__block *b, const nd_value *v, nd__spot spot);
+/* Lets a group store a value at a spot too, row-major. */
+void nd__place_sink(nd__block *b, const nd__group *g, const nd_value *v, nd__spot spot);
 /* Lets the group that computes a part of a concatenation store it there; false: it cannot. */
 bool nd__place_part(nd__block *b, const nd__node *concat, int part);
 bool nd__part_is_placed(const nd__block *b, const nd__node *concat, int part);

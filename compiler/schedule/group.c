@@ -621,6 +621,40 @@ static void group_generator(nd__block *b, const nd__node *n)
         add_member(b, g, n);
 }
 
+/* Whether the group reads the value at that index, or computes it at the point. */
+static bool has(nd__block *b, const nd__group *g, const nd__use *u)
+{
+    if (home_of(b, u->value->node) == g)
+        return nd__aligned(u);
+    for (int i = 0; i < g->uses.count; i++) {
+        const nd__use *own = &g->uses.items[i];
+        bool same = own->value == u->value && own->memory == u->memory;
+        for (int d = 0; d < u->value->shape.rank && same; d++)
+            same = nd__lin_equal(&own->index.at[d], &u->index.at[d]);
+        if (same)
+            return true;
+    }
+    return false;
+}
+
+nd__group *nd__reader_of(nd__block *b, const nd_value *v)
+{
+    nd__uses u = {0};
+    nd__index identity = nd__identity(&v->shape);
+    use_value(b, &u, v, &identity);
+    for (int i = 0; i < b->group_count && u.count > 0; i++) {
+        nd__group *g = b->groups[i];
+        if (g->merged >= 0 || g->kind != ND__G_MAP || g->copy || !shape_is(&v->shape, g->rank, g->size))
+            continue;
+        bool all = true;
+        for (int k = 0; k < u.count && all; k++)
+            all = has(b, g, &u.items[k]);
+        if (all)
+            return g;
+    }
+    return NULL;
+}
+
 nd__group *nd__copy_group(nd__block *b, const nd_value *v)
 {
     nd__group *g = new_group(b, ND__G_MAP, &v->shape);

@@ -2,7 +2,8 @@
  *
  * A part of a concatenation is stored where it lies in the whole, by the kernel that computes it; a value that is
  * wanted in several places, such as a loop's next carry and a slice of what the loop stacks, is stored in each of
- * them. Nothing is copied then, and what nothing else reads has no buffer. */
+ * them; a view of what a kernel reads, by that kernel. Nothing is copied then, and what nothing else reads has no
+ * buffer. */
 #include "compiler/schedule/block.h"
 
 bool nd__can_place(const nd__group *g)
@@ -18,11 +19,14 @@ static void add_place(nd__block *b, nd__place place)
         b->failed = true;
 }
 
-void nd__place_sink(nd__block *b, const nd_value *v, nd__spot spot)
+void nd__place_sink(nd__block *b, const nd__group *g, const nd_value *v, nd__spot spot)
 {
     const nd__index identity = nd__identity(&v->shape);
-    add_place(b, (nd__place){
-                     .value = v, .spot = spot, .at = nd__flat(&v->shape, &identity), .elems = nd__elements(&v->shape)});
+    add_place(b, (nd__place){.group = g->number,
+                             .value = v,
+                             .spot = spot,
+                             .at = nd__flat(&v->shape, &identity),
+                             .elems = nd__elements(&v->shape)});
 }
 
 /* Whether the value is to be written over something that is still read: its parts come when all of that has been. */
@@ -48,7 +52,8 @@ bool nd__place_part(nd__block *b, const nd__node *concat, int part)
     nd__index at = nd__identity(&v->shape);
     for (int i = 0; i < part; i++)
         at.at[axis].constant += concat->inputs[i]->shape.dims[axis];
-    add_place(b, (nd__place){.value = v,
+    add_place(b, (nd__place){.group = b->home[v->node->number],
+                             .value = v,
                              .whole = whole,
                              .part = part,
                              .at = nd__flat(&whole->shape, &at),

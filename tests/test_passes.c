@@ -17,9 +17,9 @@ static const struct {
     const char *name;
     nd__pass run;
 } passes[] = {
-    {"inline", nd__inline},     {"loops", nd__loops}, {"prune", nd__prune}, {"fold", nd__fold},
-    {"simplify", nd__simplify}, {"views", nd__views}, {"sink", nd__sink},   {"gather", nd__gather},
-    {"cse", nd__cse},           {"dce", nd__dce},
+    {"inline", nd__inline}, {"loops", nd__loops},       {"slices", nd__slices}, {"prune", nd__prune},
+    {"fold", nd__fold},     {"simplify", nd__simplify}, {"views", nd__views},   {"sink", nd__sink},
+    {"gather", nd__gather}, {"cse", nd__cse},           {"dce", nd__dce},
 };
 enum { PASSES = sizeof passes / sizeof *passes };
 

@@ -115,6 +115,25 @@ START_TEST(several_carried_in_stacks)
 }
 END_TEST
 
+/* Rows are gathered where a turn computes with them, slices of the rows too. */
+START_TEST(gathered_in_the_turn)
+{
+    nd_module *m = nd_module_create("gathered");
+    nd_value *table = nd_input(m, "table", ND_F32, ND_SHAPE(9, 40)), *x = nd_input(m, "x", ND_I32, ND_SHAPE(5, 6)),
+             *h0 = nd_input(m, "h0", ND_F32, ND_SHAPE(5, 20)), *h = nd_input(m, "h", ND_F32, ND_SHAPE(5, 20)),
+             *row = nd_input(m, "row", ND_F32, ND_SHAPE(5, 40)), *out[2];
+    nd_value *next = nd_tanh(nd_add(nd_mul(h, nd_at(row, ":, :20")), nd_at(row, ":, 20:")));
+    nd_scan(nd_function(m, "turn", ND_VALUES(h, row), ND_VALUES(next, next)), 6, ND_VALUES(h0),
+            ND_VALUES(nd_gather(table, nd_transpose(x, ND_ALL_AXES))), true, out);
+    nd_function(m, "f", ND_VALUES(table, x, h0), ND_VALUES(out[0], nd_sum(out[1], ND_AXES(-1), false)));
+    nd__plan *plan = schedule_checked("gathered", m);
+    ck_assert_int_eq(turn_of(&plan->steps, 0)->count, 1);
+    for (int i = 0; i < plan->steps.count; i++)
+        ck_assert_str_ne(plan->steps.items[i].label, "gather");
+    nd__plan_destroy(plan);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("schedule_loops");
@@ -123,6 +142,7 @@ int main(void)
     tcase_add_test(t, what_every_turn_does_alike);
     tcase_add_test(t, carried_in_the_stack);
     tcase_add_test(t, several_carried_in_stacks);
+    tcase_add_test(t, gathered_in_the_turn);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -19,6 +19,7 @@ nd_module *nd__sink(nd_module *m);
 nd_module *nd__gather(nd_module *m);
 nd_module *nd__cse(nd_module *m);
 nd_module *nd__loops(nd_module *m);
+nd_module *nd__slices(nd_module *m);
 nd_module *nd__prune(nd_module *m);
 nd_module *nd__dce(nd_module *m);
 

@@ -14,6 +14,7 @@
  *   gather    after sink: transposes and batches of a product are flags and rows by then
  *   cse       after all that rewrites: what became equal becomes one
  *   loops     after cse, which shows that bodies are the same
+ *   slices    after loops, which lets one loop stand for those that share a body's inputs
  *   prune     after all that leaves results without a use
  *   dce       last: what the others left without a use goes */
 #define PASSES                                                                                                         \
@@ -25,6 +26,7 @@
     PASS(gather)                                                                                                       \
     PASS(cse)                                                                                                          \
     PASS(loops)                                                                                                        \
+    PASS(slices)                                                                                                       \
     PASS(prune)                                                                                                        \
     PASS(dce)
 

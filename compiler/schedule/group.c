@@ -437,7 +437,7 @@ static int cost_where_used(nd__block *b, const nd__node *n)
     const bool costly = nd__ops[n->op].traits & ND__COSTLY || n->op == ND__OP_random_bits;
     int cost = 1, constant_cost = 1;
     bool constant = n->op != ND__OP_random_bits;
-    if (b->in_memory[n->number] || n->op == ND__OP_gather)
+    if (b->in_memory[n->number])
         return 0;
     for (int i = 0; i < n->input_count; i++) {
         nd__index index = nd__identity(&n->results[0].shape);

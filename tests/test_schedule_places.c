@@ -51,6 +51,21 @@ START_TEST(parts_of_products)
 }
 END_TEST
 
+/* A kernel that stores parts also sums what it computes, along rows short and long, or over them. */
+START_TEST(parts_of_what_is_summed)
+{
+    static const int64_t widths[] = {5, 40, 64, 100};
+    for (int i = 0; i < 16; i++) {
+        nd_module *m = nd_module_create("summed");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(200, widths[i % 4])), *a = nd_exp(x), *b = nd_sin(nd_add(x, a)),
+                 *whole = CONCAT(i / 4 % 2, a, b, a);
+        nd_value *sum = nd_sum(nd_mul(a, b), ND_AXES(i / 8 ? -1 : 0), false);
+        nd_function(m, "f", ND_VALUES(x), ND_VALUES(whole, sum, b, b));
+        nd__plan_destroy(schedule_checked("summed", m));
+    }
+}
+END_TEST
+
 /* What is no kernel's result is read and stored by the concatenation itself. */
 START_TEST(parts_of_views)
 {
@@ -120,6 +135,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, parts_of_maps);
     tcase_add_test(t, parts_of_products);
+    tcase_add_test(t, parts_of_what_is_summed);
     tcase_add_test(t, parts_of_views);
     tcase_add_test(t, views_of_what_is_read);
     tcase_add_test(t, parts_over_what_is_read);

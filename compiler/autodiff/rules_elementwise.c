@@ -140,11 +140,29 @@ static nd_value *condition_of(const nd__rule_call *s)
     return nd_le_at(s->place, s->y, le->inputs[1]);
 }
 
+/* The same gradient by x where it comes through a pool's windows to the maxima of y, which say themselves whether it is
+ * kept: few of them, and y need not be kept either. The other elements are 0 in any case. NULL: it does not. */
+static nd_value *through_pool(const nd__rule_call *s, nd_value *condition)
+{
+    const nd__node *spread = s->dy->node;
+    double bound;
+    if (condition == X(0) || spread->op != ND__OP_max_pool_spread ||
+        !nd__constant_number(condition->node->inputs[1], &bound))
+        return NULL;
+    const nd__node *index = spread->inputs[1]->node;
+    if (index->op != ND__OP_max_pool_index || index->inputs[0] != s->y)
+        return NULL;
+    nd_value *dy = spread->inputs[0],
+             *most = nd__make1(ND__OP_max_pool, s->place, s->y, index->attr_count, index->attrs);
+    nd_value *kept = SELECT(nd_le_at(s->place, most, NUMBER(most, bound)), NUMBER(dy, 0), dy);
+    return nd__make2(ND__OP_max_pool_spread, s->place, kept, spread->inputs[1], spread->attr_count, spread->attrs);
+}
+
 static void grad_select(nd__rule_call *s)
 {
-    nd_value *zero = NUMBER(s->dy, 0), *condition = condition_of(s);
+    nd_value *zero = NUMBER(s->dy, 0), *condition = condition_of(s), *pooled = through_pool(s, condition);
     TO(1) = SELECT(condition, s->dy, zero);
-    TO(2) = SELECT(condition, zero, s->dy);
+    TO(2) = pooled ? pooled : SELECT(condition, zero, s->dy);
 }
 
 /* y = a b + c */

@@ -384,32 +384,6 @@ static nd_value *simplify_shr(const term *t)
     return simplify_shl(t);
 }
 
-static bool same_windows(const nd__node *a, const nd__node *b)
-{
-    bool same = true;
-    for (int i = 0; i < a->attr_count && same; i++)
-        same = memcmp(a->attrs[i].ints, nd__get(b, a->attrs[i].key)->ints, 2 * sizeof *a->attrs[i].ints) == 0;
-    return same;
-}
-
-/* x <= c ? 0 : what comes through a pool's windows to where x has its maxima: there x is the maximum, so that few need
- * to be looked at, and x itself need not be kept. The other elements are 0 either way. */
-static nd_value *select_before_spread(const term *t, const nd_value *condition, const nd_value *a, nd_value *b)
-{
-    double bound;
-    if (!is(a, 0) || !is_op(b, ND__OP_max_pool_spread) || !is_op(condition, ND__OP_le) ||
-        !nd__constant_number(condition->node->inputs[1], &bound))
-        return NULL;
-    const nd__node *spread = b->node, *index = spread->inputs[1]->node;
-    nd_value *dy = spread->inputs[0], *x = condition->node->inputs[0];
-    if (index->op != ND__OP_max_pool_index || index->inputs[0] != x || !same_windows(index, spread))
-        return NULL;
-    nd_value *most = nd__make1(ND__OP_max_pool, index->place, x, index->attr_count, index->attrs);
-    nd_value *low = two(t, ND__OP_le, most, all_like(t, most, bound));
-    return nd__make2(ND__OP_max_pool_spread, spread->place, select(t, low, all_like(t, dy, 0), dy), spread->inputs[1],
-                     spread->attr_count, spread->attrs);
-}
-
 static nd_value *simplify_select(const term *t)
 {
     nd_value *condition = t->x[0], *a = t->x[1], *b = t->x[2];
@@ -427,7 +401,7 @@ static nd_value *simplify_select(const term *t)
         return condition;
     if (a->dtype == ND_BOOL && is(a, 0) && is(b, 1))
         return one(t, ND__OP_not, condition);
-    return select_before_spread(t, condition, a, b);
+    return NULL;
 }
 
 /* -- types --------------------------------------------------------------------------------------------------------- */

@@ -343,6 +343,31 @@ static nd_value *make_POOL_SPREAD(maker *k, nd__op op)
     return pool_node(k, op, &p, 2, (nd_value *[]){y, input(k, "index", index_dtype(&p), p.y)});
 }
 
+/* Windows side by side over the places of a convolution without a border, some of which are left over. */
+static nd_value *make_CONV_DW_POOLED(maker *k, nd__op op)
+{
+    static const int64_t channels[] = {0, 1, 1, 3, 6, 16, 17}, kernels[] = {1, 2, 3, 3, 5};
+    const nd_dtype dtype = below(k, 12) ? ND_U8 : ND_I32;
+    int64_t size[2], stride[2], window[2];
+    nd_shape x = {.rank = 4}, y = {.rank = 4};
+    x.dims[0] = y.dims[0] = below(k, 4);
+    x.dims[3] = one_of(k, 7, channels);
+    y.dims[3] = one_of(k, 7, channels);
+    for (int i = 0; i < 2; i++) {
+        size[i] = one_of(k, 5, kernels);
+        stride[i] = 1 + below(k, 3);
+        window[i] = dtype == ND_I32 ? 17 : 1 + below(k, 4);
+        y.dims[1 + i] = below(k, 4);
+        const int64_t places = y.dims[1 + i] * window[i] + below(k, (int)window[i]);
+        x.dims[1 + i] =
+            places > 0 ? (places - 1) * stride[i] + size[i] + below(k, (int)stride[i]) : below(k, (int)size[i]);
+    }
+    nd__attr attrs[] = {nd__attr_ints(ND__A_size, 2, size), nd__attr_ints(ND__A_stride, 2, stride),
+                        nd__attr_ints(ND__A_window, 2, window)};
+    nd_value *image = operand(k, k->dtype, x), *dy = operand(k, k->dtype, y);
+    return nd__make(k->m, op, "", 3, (nd_value *[]){image, dy, input(k, "index", dtype, y)}, 3, attrs);
+}
+
 static nd_value *make_RESHAPE(maker *k, nd__op op)
 {
     nd_shape from = random_shape(k, 0, 4), to = {0};
@@ -506,6 +531,7 @@ static const make makers[ND__RULES] = {
     [ND__RULE_CONV] = make_CONV,
     [ND__RULE_CONV_DX] = make_CONV_DX,
     [ND__RULE_CONV_DW] = make_CONV_DW,
+    [ND__RULE_CONV_DW_POOLED] = make_CONV_DW_POOLED,
     [ND__RULE_POOL] = make_POOL,
     [ND__RULE_POOL_PICK] = make_POOL_PICK,
     [ND__RULE_POOL_SPREAD] = make_POOL_SPREAD,

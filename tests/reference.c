@@ -496,6 +496,27 @@ static void reference_conv2d_dw(const call *c)
     convolve(c, c->in[0], &c->out[0], c->in[1]);
 }
 
+static void reference_conv2d_dw_pooled(const call *c)
+{
+    const int64_t *stride = nd__get_ints(c->node, ND__A_stride), *window = nd__get_ints(c->node, ND__A_window);
+    const reference_value *x = c->in[0], *y = c->in[1];
+    reference_value *w = &c->out[0];
+    for (int64_t i = 0; i < y->count; i++) {
+        const int64_t k = c->in[2]->whole[i];
+        int64_t out[ND_MAX_RANK], tap[ND_MAX_RANK];
+        index_of(&y->shape, i, out);
+        for (int64_t q = out[3]; q < w->count && k >= 0 && k < window[0] * window[1]; q += w->shape.dims[3]) {
+            index_of(&w->shape, q, tap);
+            const int64_t in[] = {out[0], (out[1] * window[0] + k / window[1]) * stride[0] + tap[0],
+                                  (out[2] * window[1] + k % window[1]) * stride[1] + tap[1], tap[2]};
+            const int64_t p = element_at(&x->shape, in);
+            w->real[q] += x->real[p] * y->real[i];
+            w->scale[q] += fabs(x->real[p] * y->real[i]);
+            set_whole(c, q, (wide)w->whole[q] + (wide)x->whole[p] * y->whole[i]);
+        }
+    }
+}
+
 /* Where the window of element `out` has its element k; -1: padding, or no element. */
 static int64_t in_window(const call *c, const nd_shape *image, const int64_t *out, int64_t k)
 {

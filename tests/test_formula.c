@@ -215,6 +215,7 @@ START_TEST(every_op_is_callable)
                                     ND__OP_not,
                                     ND__OP_conv2d_dx,
                                     ND__OP_conv2d_dw,
+                                    ND__OP_conv2d_dw_pooled,
                                     ND__OP_max_pool,
                                     ND__OP_max_pool_index,
                                     ND__OP_max_pool_pick,

@@ -101,6 +101,17 @@ BUILD(conv2d_dw,
       nd_gradient(nd_sum(nd_mul(nd_conv2d(x[0], x[1], (&(nd_conv_options){.stride = {1, 2}, .low = {1, 1}})), x[2]),
                          ND_ALL_AXES, false),
                   x[1]))
+/* By the kernel, of a pool behind the convolution: as a value to be differentiated, a row and a column left over. */
+static nd_value *build_conv2d_dw_pooled(nd_module *m, nd_value **x)
+{
+    const uint8_t items[] = {3, 1, 2, 0, 5, 9, 2, 4};
+    nd_shape shape = nd_shape_of(4, (int64_t[]){2, 1, 2, 2});
+    nd_value *index = nd__constant(m, "", ND_U8, &shape, 8, items);
+    nd__attr attrs[] = {nd__attr_ints(ND__A_size, 2, (int64_t[]){2, 2}),
+                        nd__attr_ints(ND__A_stride, 2, (int64_t[]){1, 2}),
+                        nd__attr_ints(ND__A_window, 2, (int64_t[]){3, 2})};
+    return nd__make(m, ND__OP_conv2d_dw_pooled, "", 3, (nd_value *[]){x[0], nd_mul(x[1], x[1]), index}, 3, attrs);
+}
 BUILD(max_pool,
       nd_max_pool2d(nd_mul(x[0], x[0]), (&(nd_pool_options){.window = {2, 3}, .stride = {1, 2}, .low = {1, 1}})))
 BUILD(max_pool_index, FLOAT(nd__make1(ND__OP_max_pool_index, "", x[0], 4,
@@ -230,6 +241,7 @@ static const op_case cases[] = {
     CASE(conv2d, 2, -1, 1, {4, {2, 4, 5, 2}}, {4, {3, 2, 2, 3}})
     CASE(conv2d_dx, 2, -1, 1, {4, {2, 2, 2, 3}}, {4, {3, 2, 2, 3}})
     CASE(conv2d_dw, 3, -1, 1, {4, {2, 3, 4, 2}}, {4, {2, 3, 2, 2}}, {4, {2, 3, 2, 2}})
+    CASE(conv2d_dw_pooled, 2, -1, 1, {4, {2, 5, 8, 2}}, {4, {2, 1, 2, 2}})
     CASE(max_pool, 1, -1, 1, {4, {2, 3, 4, 2}})
     NONE(max_pool_index, 1, {4, {1, 3, 3, 1}})
     CASE(max_pool_pick, 1, -1, 1, {4, {1, 3, 2, 2}})
@@ -306,6 +318,11 @@ BUILD(average,
       nd_avg_pool2d(nd_mul(x[0], x[0]), (&(nd_pool_options){.window = {2, 3}, .stride = {1, 2}, .same = true})))
 BUILD(average_line, nd_avg_pool1d(nd_mul(x[0], x[0]), (&(nd_pool_options){.window = {2}})))
 BUILD(max_line, nd_max_pool1d(nd_mul(x[0], x[0]), (&(nd_pool_options){.window = {3}, .stride = {1}})))
+BUILD(pooled_conv, nd_max_pool2d(nd_conv2d(x[0], x[1], (&(nd_conv_options){.stride = {1, 2}})),
+                                 (&(nd_pool_options){.window = {3, 2}})))
+BUILD(pooled_relu, nd_max_pool2d(nd_relu(nd_conv2d(x[0], x[1], NULL)), (&(nd_pool_options){.window = {2, 2}})))
+BUILD(pooled_twice,
+      nd_max_pool2d(nd_relu(nd_mul(x[0], x[0])), (&(nd_pool_options){.window = {2, 2}, .stride = {1, 1}})))
 BUILD(scalar_of_one, nd_mul(x[0], nd_exp(x[0])))
 
 /* clang-format off */
@@ -313,6 +330,9 @@ static const op_case more[] = {
 #undef CASE
 #define CASE(name, n, low, high, ...) {build_##name, n, {__VA_ARGS__}, low, high, false, false},
     CASE(tn, 2, -1, 1, M32, M34)
+    CASE(pooled_conv, 2, -1, 1, {4, {2, 5, 8, 2}}, {4, {2, 2, 2, 3}})
+    CASE(pooled_relu, 2, -1, 1, {4, {2, 6, 4, 1}}, {4, {2, 1, 1, 3}})
+    CASE(pooled_twice, 1, -1, 1, {4, {1, 4, 4, 2}})
     CASE(nt, 2, -1, 1, M23, M43)
     CASE(tt, 2, -1, 1, M32, M43)
     CASE(matmul, 2, -1, 1, T234, {3, {2, 4, 2}})

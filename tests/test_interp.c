@@ -39,6 +39,7 @@ static double tolerance_of(nd__op op)
     case ND__OP_conv2d:
     case ND__OP_conv2d_dx:
     case ND__OP_conv2d_dw:
+    case ND__OP_conv2d_dw_pooled:
     case ND__OP_max_pool_spread:
     case ND__OP_scatter_add:
         return 128;
@@ -51,7 +52,8 @@ static double tolerance_of(nd__op op)
 static bool takes_special_values(nd__op op)
 {
     const bool adds = op == ND__OP_sum || op == ND__OP_matmul || op == ND__OP_conv2d || op == ND__OP_conv2d_dx ||
-                      op == ND__OP_conv2d_dw || op == ND__OP_max_pool_spread || op == ND__OP_scatter_add;
+                      op == ND__OP_conv2d_dw || op == ND__OP_conv2d_dw_pooled || op == ND__OP_max_pool_spread ||
+                      op == ND__OP_scatter_add;
     return !adds && !(nd__ops[op].traits & ND__CONTROL);
 }
 

@@ -173,6 +173,32 @@ START_TEST(one_long_sum_in_chunks)
 }
 END_TEST
 
+static int count_labels(const nd__plan *plan, const char *part)
+{
+    int count = 0;
+    for (int i = 0; i < plan->steps.count; i++)
+        count += strstr(plan->steps.items[i].label, part) != NULL;
+    return count;
+}
+
+/* A pool's gradient goes to the kernel of the convolution before it without the zeros between, and through relu as a
+ * choice among maxima. */
+START_TEST(pools_keep_gradients_small)
+{
+    nd_module *m = nd_module_create("pools");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(16, 12, 12, 6));
+    nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(5, 5, 6, 16), nd_zeros());
+    nd_value *y = nd_max_pool2d(nd_relu(nd_conv2d(x, w, NULL)), (&(nd_pool_options){.window = {2, 2}}));
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_gradient(nd_sum(nd_mul(y, y), ND_ALL_AXES, false), w)));
+    nd__plan *plan = schedule_plan(m);
+    ck_assert_int_eq(count_labels(plan, "conv2d_dw_pooled"), 1);
+    ck_assert_int_eq(count_labels(plan, "max_pool_spread"), 0);
+    for (int i = 0; i < plan->buffer_count; i++) /* no mask */
+        ck_assert(plan->buffers[i].dtype != ND_BOOL);
+    nd__plan_destroy(plan);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule_form");
@@ -184,6 +210,7 @@ int main(void)
     tcase_add_test(all, images_fill_lanes);
     tcase_add_test(all, what_is_summed_is_not_stored);
     tcase_add_test(all, one_long_sum_in_chunks);
+    tcase_add_test(all, pools_keep_gradients_small);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

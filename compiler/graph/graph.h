@@ -90,6 +90,7 @@ typedef enum nd__rule {
     ND__RULE_CONV,
     ND__RULE_CONV_DX,
     ND__RULE_CONV_DW,
+    ND__RULE_CONV_DW_POOLED,
     ND__RULE_POOL,
     ND__RULE_POOL_PICK,
     ND__RULE_POOL_SPREAD,

@@ -486,8 +486,8 @@ static bool rule_SCAN(rule_call *c)
 
 static bool (*const rules[ND__RULES])(rule_call *) = {
     rule_GIVEN,     rule_VARIABLE, rule_SIZE,   rule_IOTA,    rule_RANDOM,    rule_SAME,      rule_COMPARE, rule_SELECT,
-    rule_CAST,      rule_REDUCE,   rule_ARGREDUCE, rule_MATMUL, nd__rule_conv, nd__rule_conv_dx, nd__rule_conv_dw, nd__rule_pool,
-    nd__rule_pool_pick, nd__rule_pool_spread, rule_RESHAPE, rule_TRANSPOSE, rule_BROADCAST, rule_SLICE,
+    rule_CAST,      rule_REDUCE,   rule_ARGREDUCE, rule_MATMUL, nd__rule_conv, nd__rule_conv_dx, nd__rule_conv_dw, nd__rule_conv_dw_pooled,
+    nd__rule_pool, nd__rule_pool_pick, nd__rule_pool_spread, rule_RESHAPE, rule_TRANSPOSE, rule_BROADCAST, rule_SLICE,
     rule_CONCAT,    rule_PAD,      rule_GATHER, rule_SCATTER, rule_APPLY,     rule_COND,      rule_SCAN,
 };
 

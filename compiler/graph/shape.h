@@ -50,6 +50,7 @@ static inline bool one(rule_call *c, nd_dtype dtype, nd_shape shape)
 bool nd__rule_conv(rule_call *c);
 bool nd__rule_conv_dx(rule_call *c);
 bool nd__rule_conv_dw(rule_call *c);
+bool nd__rule_conv_dw_pooled(rule_call *c);
 bool nd__rule_pool(rule_call *c);
 bool nd__rule_pool_pick(rule_call *c);
 bool nd__rule_pool_spread(rule_call *c);

@@ -158,6 +158,28 @@ bool nd__rule_conv_dw(rule_call *c)
     return gradient_fits(c, &s) && one(c, c->in[0]->dtype, s.w);
 }
 
+/* dy and its indices have a place for every window that fits into the places of the convolution. */
+bool nd__rule_conv_dw_pooled(rule_call *c)
+{
+    const nd_value *x = c->in[0], *dy = c->in[1], *index = c->in[2];
+    if (!image_is_good(c, x, "image", "[N, height, width, channels]", 1) ||
+        !image_is_good(c, dy, "image dy", "[N, height, width, channels]", 1) || !same_dtypes(c) ||
+        !pair_is_good(c, ND__A_size, "size", 1) || !pair_is_good(c, ND__A_stride, "stride", 1) ||
+        !pair_is_good(c, ND__A_window, "window", 1))
+        return false;
+    const int64_t *size = attr(c, ND__A_size)->ints, *window = attr(c, ND__A_window)->ints;
+    nd_shape y = shape4(x->shape.dims[0], 0, 0, dy->shape.dims[3]);
+    for (int i = 0; i < 2; i++)
+        y.dims[1 + i] = x->shape.dims[1 + i] < size[i]
+                            ? 0
+                            : ((x->shape.dims[1 + i] - size[i]) / attr(c, ND__A_stride)->ints[i] + 1) / window[i];
+    const nd_dtype dtype = nd__pool_index_dtype(window);
+    if (!nd__shape_equal(&y, &dy->shape) || index->dtype != dtype || !nd__shape_equal(&y, &index->shape))
+        return REFUSE(c, "%s: the windows of %s have maxima %s at %s, not %s at %s", nd__ops[c->op].name, show(c, x),
+                      nd__show_type(c->m, x->dtype, &y), nd__show_type(c->m, dtype, &y), show(c, dy), show(c, index));
+    return one(c, x->dtype, shape4(size[0], size[1], x->shape.dims[3], dy->shape.dims[3]));
+}
+
 /* -- pools --------------------------------------------------------------------------------------------------------- */
 
 /* The shape that pooling x gives. Every window has at least one element. */

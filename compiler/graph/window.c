@@ -35,6 +35,15 @@ nd__conv nd__conv_of(const nd__node *node)
     return c;
 }
 
+nd__pooled_conv nd__pooled_conv_of(const nd__node *node)
+{
+    return (nd__pooled_conv){.stride = nd__get_ints(node, ND__A_stride),
+                             .window = nd__get_ints(node, ND__A_window),
+                             .x = &node->inputs[0]->shape,
+                             .w = &node->results[0].shape,
+                             .y = &node->inputs[1]->shape};
+}
+
 nd__window nd__pool_of(const nd__node *node)
 {
     const bool spreads = node->op == ND__OP_max_pool_spread;

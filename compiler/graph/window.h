@@ -2,8 +2,8 @@
  *
  *   y[n, oy, ox, d] = sum over ky, kx, c of x[n, oy * stride + ky * dilation - low, .., c] w[ky, kx, c, d]
  *
- * conv2d gives y of (x, w), conv2d_dx the sum of the same products for x, of (dy, w), and conv2d_dw for w, of (x, dy). In a group
- * d takes the channels c of that group alone. */
+ * conv2d gives y of (x, w), conv2d_dx the sum of the same products for x, of (dy, w), and conv2d_dw for w, of (x, dy).
+ * In a group d takes the channels c of that group alone. */
 #ifndef NADIR_GRAPH_WINDOW_H
 #define NADIR_GRAPH_WINDOW_H
 
@@ -25,6 +25,13 @@ typedef struct nd__conv {
 
 /* Of a conv2d, conv2d_dx or conv2d_dw of a bound module. */
 nd__conv nd__conv_of(const nd__node *node);
+/* Of a conv2d_dw_pooled: at place (p, q) of dy, index i stands for the convolution's place
+ * (p * window[0] + i / window[1], q * window[1] + i % window[1]). */
+typedef struct nd__pooled_conv {
+    const int64_t *stride, *window;
+    const nd_shape *x, *w, *y;
+} nd__pooled_conv;
+nd__pooled_conv nd__pooled_conv_of(const nd__node *node);
 /* Of a max_pool, max_pool_index, max_pool_pick, max_pool_spread. */
 nd__window nd__pool_of(const nd__node *node);
 

@@ -2,7 +2,8 @@
  *
  *   conv2d      y[n, oy, ox, d]   chain over (ky, kx, c) of x w
  *   conv2d_dx   x[n, iy, ix, c]   chain over (ky, kx, d) of y w
- *   conv2d_dw   w[ky, kx, c, d]   per image a chain over (oy, ox) of x y; the images' sums are added in order */
+ *   conv2d_dw   w[ky, kx, c, d]   per image a chain over (oy, ox) of x y; the images' sums are added in order
+ *   conv2d_dw_pooled              the same over the places of y, of x where the index says */
 #include "compiler/graph/window.h"
 #include "compiler/interp/definitions.h"
 
@@ -26,6 +27,12 @@ static bool place_of(const nd__window *w, int axis, int64_t at, int64_t k, int64
 static int64_t offset(const nd_shape *shape, int64_t a, int64_t b, int64_t c, int64_t d)
 {
     return ((a * shape->dims[1] + b) * shape->dims[2] + c) * shape->dims[3] + d;
+}
+
+/* Element i of indices. */
+static int64_t index_at(nd_dtype dtype, const void *indices, int64_t i)
+{
+    return dtype == ND_U8 ? ((const uint8_t *)indices)[i] : ((const int32_t *)indices)[i];
 }
 
 /* -- convolutions -------------------------------------------------------------------------------------------------- */
@@ -96,6 +103,33 @@ static int64_t offset(const nd_shape *shape, int64_t a, int64_t b, int64_t c, in
             *w++ = (T)total;                                                                                           \
         }                                                                                                              \
     }
+#define POOLED(dtype, T, A, FMA)                                                                                       \
+    static void pooled_##dtype(const nd__pooled_conv *c, nd_dtype type, const T *x, const T *y, const void *index,     \
+                               T *w)                                                                                   \
+    {                                                                                                                  \
+        FOR(ky, c->w->dims[0])                                                                                         \
+        FOR(kx, c->w->dims[1])                                                                                         \
+        FOR(k, c->w->dims[2])                                                                                          \
+        FOR(d, c->w->dims[3])                                                                                          \
+        {                                                                                                              \
+            A total = 0;                                                                                               \
+            FOR(n, c->y->dims[0])                                                                                      \
+            {                                                                                                          \
+                A sum = 0;                                                                                             \
+                FOR(p, c->y->dims[1])                                                                                  \
+                FOR(q, c->y->dims[2])                                                                                  \
+                {                                                                                                      \
+                    const int64_t at = offset(c->y, n, p, q, d), i = index_at(type, index, at);                        \
+                    const bool exists = i >= 0 && i < c->window[0] * c->window[1];                                     \
+                    const int64_t iy = (p * c->window[0] + i / c->window[1]) * c->stride[0] + ky,                      \
+                                  ix = (q * c->window[1] + i % c->window[1]) * c->stride[1] + kx;                      \
+                    sum = FMA(exists ? (A)x[offset(c->x, n, iy, ix, k)] : 0, (A)y[at], sum);                           \
+                }                                                                                                      \
+                total += sum;                                                                                          \
+            }                                                                                                          \
+            *w++ = (T)total;                                                                                           \
+        }                                                                                                              \
+    }
 #define WRAPPING(a, b, c) ((a) * (b) + (c))
 CONV(ND_U8, uint8_t, uint64_t, WRAPPING)
 CONV(ND_I32, int32_t, uint64_t, WRAPPING)
@@ -103,8 +137,15 @@ CONV(ND_U32, uint32_t, uint64_t, WRAPPING)
 CONV(ND_I64, int64_t, uint64_t, WRAPPING)
 CONV(ND_F32, float, float, fmaf)
 CONV(ND_F64, double, double, fma)
+POOLED(ND_U8, uint8_t, uint64_t, WRAPPING)
+POOLED(ND_I32, int32_t, uint64_t, WRAPPING)
+POOLED(ND_U32, uint32_t, uint64_t, WRAPPING)
+POOLED(ND_I64, int64_t, uint64_t, WRAPPING)
+POOLED(ND_F32, float, float, fmaf)
+POOLED(ND_F64, double, double, fma)
 #undef WRAPPING
 #undef CONV
+#undef POOLED
 
 #define DEFINE(name, loops)                                                                                            \
     nd_status nd__interpret_##name(const nd__node *node, const void *const *in, void *const *out)                      \
@@ -129,6 +170,23 @@ CONV(ND_F64, double, double, fma)
 DEFINE(conv2d, forward)
 DEFINE(conv2d_dx, to_image)
 DEFINE(conv2d_dw, to_kernel)
+nd_status nd__interpret_conv2d_dw_pooled(const nd__node *node, const void *const *in, void *const *out)
+{
+    const nd__pooled_conv c = nd__pooled_conv_of(node);
+    if (nd__elements(&node->results[0].shape) == 0)
+        return ND_OK;
+#define POOLED(D, T)                                                                                               \
+    case D:                                                                                                        \
+        pooled_##D(&c, node->inputs[2]->dtype, in[0], in[1], in[2], out[0]);                                       \
+        return ND_OK;
+    switch (node->results[0].dtype) {
+        ND__INTEGERS(POOLED)
+        ND__FLOATS(POOLED)
+    default:
+        return ND_ERR_INTERNAL;
+    }
+#undef POOLED
+}
 #undef CASE_forward
 #undef CASE_to_image
 #undef CASE_to_kernel
@@ -136,12 +194,6 @@ DEFINE(conv2d_dw, to_kernel)
 #undef DEFINE
 
 /* -- pools --------------------------------------------------------------------------------------------------------- */
-
-/* Element i of indices. */
-static int64_t index_at(nd_dtype dtype, const void *indices, int64_t i)
-{
-    return dtype == ND_U8 ? ((const uint8_t *)indices)[i] : ((const int32_t *)indices)[i];
-}
 
 static void set_index(nd_dtype dtype, void *indices, int64_t i, int64_t k)
 {

@@ -32,6 +32,12 @@ static double conv_flops(const nd__node *n)
     return 2 * elements(n->module, c.y) * (double)c.window.kernel[0] * (double)c.window.kernel[1] * (double)c.in;
 }
 
+static double pooled_conv_flops(const nd__node *n)
+{
+    const nd__pooled_conv c = nd__pooled_conv_of(n);
+    return 2 * elements(n->module, c.y) * (double)c.w->dims[0] * (double)c.w->dims[1] * (double)c.w->dims[2];
+}
+
 static bool add_node(const nd__node *n, double *flops)
 {
     double yes = 0, no = 0;
@@ -46,6 +52,9 @@ static bool add_node(const nd__node *n, double *flops)
     case ND__OP_conv2d_dx:
     case ND__OP_conv2d_dw:
         *flops += conv_flops(n);
+        return true;
+    case ND__OP_conv2d_dw_pooled:
+        *flops += pooled_conv_flops(n);
         return true;
     case ND__OP_scan:
         return add_body(nd__get(n, ND__A_body)->function, (double)nd_dim_value(n->module, nd__get_int(n, ND__A_length)),

@@ -268,7 +268,9 @@ static bool lower(nd__block *b, const nd__group *g, nd__steps *steps)
     case ND__G_PRODUCT:
         return nd__lower_product(b, g, steps);
     case ND__G_CONV:
-        return g->anchor->op == ND__OP_conv2d_dw ? nd__lower_conv_dw(b, g, steps) : nd__lower_conv(b, g, steps);
+        return g->anchor->op == ND__OP_conv2d_dw          ? nd__lower_conv_dw(b, g, steps)
+               : g->anchor->op == ND__OP_conv2d_dw_pooled ? nd__lower_conv_pooled(b, g, steps)
+                                                          : nd__lower_conv(b, g, steps);
     case ND__G_POOL:
         return nd__lower_pool(b, g, steps);
     case ND__G_ARG:

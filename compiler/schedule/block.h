@@ -185,6 +185,7 @@ bool nd__lower_columns(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_conv(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_conv_dw(nd__block *b, const nd__group *g, nd__steps *steps);
+bool nd__lower_conv_pooled(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_pool(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_arg(nd__block *b, const nd__group *g, nd__steps *steps);
 bool nd__lower_move(nd__block *b, const nd__group *g, nd__steps *steps);

@@ -135,7 +135,8 @@ static nd_value *canonical(nd__copier *c, const nd__node *node, nd_value *const 
         return nd__constant(c->to, node->place, result->dtype, &result->shape, 0, NULL);
     if (traits & ND__REDUCTION)
         return reduces_one_axis(node) ? NULL : reduce(c->to, node, x[0]);
-    if (node->op == ND__OP_conv2d || node->op == ND__OP_conv2d_dx || node->op == ND__OP_conv2d_dw)
+    if (node->op == ND__OP_conv2d || node->op == ND__OP_conv2d_dx || node->op == ND__OP_conv2d_dw ||
+        node->op == ND__OP_conv2d_dw_pooled)
         return nd__elements(&x[0]->shape) == 0 || nd__elements(&x[1]->shape) == 0 /* the sums have no elements */
                    ? nd__filled(c->to, node->place, result->dtype, &result->shape, 0)
                    : NULL;

@@ -35,7 +35,8 @@ static bool is_generator(const nd__block *b, const nd__node *n)
 
 static bool is_conv(const nd__node *n)
 {
-    return n->op == ND__OP_conv2d || n->op == ND__OP_conv2d_dx || n->op == ND__OP_conv2d_dw;
+    return n->op == ND__OP_conv2d || n->op == ND__OP_conv2d_dx || n->op == ND__OP_conv2d_dw ||
+           n->op == ND__OP_conv2d_dw_pooled;
 }
 
 static bool is_pool(const nd__node *n)
@@ -329,7 +330,8 @@ static bool shape_is(const nd_shape *shape, int rank, const int64_t *size)
 /* A kernel that keeps its anchor's result in registers for what follows. */
 static bool is_tiled(const nd__group *g)
 {
-    return g->kind == ND__G_PRODUCT || g->kind == ND__G_CONV || g->kind == ND__G_POOL;
+    return g->kind == ND__G_PRODUCT || (g->kind == ND__G_CONV && g->anchor->op != ND__OP_conv2d_dw_pooled) ||
+           g->kind == ND__G_POOL;
 }
 
 /* Whether a pointwise result of that shape can be computed in the group: the whole domain, or in rows one element a

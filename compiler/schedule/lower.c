@@ -111,6 +111,7 @@ static nd__kval lower_none(const lowering *l)
 #define lower_conv2d lower_none
 #define lower_conv2d_dx lower_none
 #define lower_conv2d_dw lower_none
+#define lower_conv2d_dw_pooled lower_none
 #define lower_max_pool lower_none
 #define lower_max_pool_index lower_none
 #define lower_max_pool_pick lower_none

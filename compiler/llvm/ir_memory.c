@@ -320,6 +320,8 @@ LLVMValueRef nd__ir_loadx(nd__fn *f, const nd__kinst *i)
     if (indices == 1) {
         move_place(ir, &p, index, addr->scale);
         x = load_place(ir, &p);
+        if (p.lanes > 1) /* a choice lane by lane is a masked load, one for all would be a branch */
+            inside = nd__ir_splat(ir, inside, p.lanes);
     } else {
         x = zero;
         for (int l = 0; l < p.count; l++) {

@@ -36,7 +36,7 @@ bool nd__copy_begin(nd__copier *c, nd_module *from, const int64_t *bound)
             nd_dim_at("", c->to, from->dims[i].name, from->dims[i].value);
     for (int i = 0; i < from->variable_count; i++) {
         const nd__variable *v = from->variables[i];
-        nd__declare(c->to, v->place, v->name, v->dtype, moved_shape(c, v->shape));
+        nd__declare_new(c->to, v->place, v->name, v->dtype, moved_shape(c, v->shape));
     }
     return true;
 }

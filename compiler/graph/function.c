@@ -89,18 +89,6 @@ nd_function *nd_function_at(nd_place place, nd_module *m, const char *name, nd_v
     return nd__function(m, place, name, (int)inputs.count, inputs.items, (int)outputs.count, outputs.items);
 }
 
-/* A node that runs the function, itself or over what it captures; NULL: none. */
-static const nd__node *runner_of(const nd_module *m, const nd_function *f)
-{
-    for (int i = 0; i < m->node_count; i++)
-        for (int k = 0; k < m->nodes[i]->attr_count; k++) {
-            const nd__attr *a = &m->nodes[i]->attrs[k];
-            if ((a->key == ND__A_body || a->key == ND__A_other) && (a->function == f || a->function->origin == f))
-                return m->nodes[i];
-        }
-    return NULL;
-}
-
 void nd__assign(nd_place place, nd_function *f, nd__variable *variable, nd_value *value)
 {
     nd_module *m = f->module;
@@ -142,7 +130,7 @@ void nd_assign_at(nd_place place, nd_function *f, nd_value *variable, nd_value *
             nd__note(m, "\"%s\" was declared at %s", v->name, v->place);
         return;
     }
-    const nd__node *runner = runner_of(m, f);
+    const nd__node *runner = f->runner;
     if (runner) {
         nd__fail(m, ND_ERR_GRAPH, place, "assign: %s runs the function \"%s\"; only an entry point may assign variables", nd__ops[runner->op].name, f->name);
         if (runner->place[0])

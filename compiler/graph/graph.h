@@ -177,7 +177,8 @@ struct nd_function {
     nd_place place;
     int number; /* in the module; -1: in no list */
     bool body;  /* run by a node of the graph only, not by the host */
-    const nd_function *origin; /* the user's function that this one is, over what it captures as inputs; NULL: this is no such function */
+    nd_function *origin;       /* the user's function that this one is, over what it captures as inputs; NULL: this is no such function */
+    const nd__node *runner; /* the first node that runs it, itself or over what it captures; NULL: none does */
     int input_count, output_count, update_count, update_room;
     nd_value **inputs, **outputs;
     nd__update *updates;
@@ -310,6 +311,8 @@ int nd__axis_of(nd_place place, const char *what, int axis, nd_value *x);
 nd_value *nd__constant(nd_module *m, nd_place place, nd_dtype dtype, const nd_shape *shape, int64_t count, const void *items);
 /* Declares a variable without an initial value; NULL after an error. */
 nd__variable *nd__declare(nd_module *m, nd_place place, const char *name, nd_dtype dtype, nd_shape shape);
+/* The same with a name that is good, and new. */
+nd__variable *nd__declare_new(nd_module *m, nd_place place, const char *name, nd_dtype dtype, nd_shape shape);
 /* x under parsed subscripts (views.c). */
 struct nd__subscript_item;
 nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const struct nd__subscript_item *items);

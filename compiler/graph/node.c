@@ -142,6 +142,14 @@ static nd__attr *arrange(nd_module *m, nd__op op, int count, const nd__attr *giv
     return attrs;
 }
 
+static void note_runner(const nd__node *node)
+{
+    for (int i = 0; i < node->attr_count; i++)
+        for (nd_function *f = node->attrs[i].function; f; f = f->origin)
+            if (!f->runner)
+                f->runner = node;
+}
+
 nd_value *nd__make(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, int attr_count, const nd__attr *attrs)
 {
     if (!m)
@@ -180,6 +188,7 @@ nd_value *nd__make(nd_module *m, nd__op op, nd_place place, int input_count, nd_
     *node = (nd__node){.op = op, .number = m->node_count, .module = m, .place = where, .input_count = input_count, .result_count = result_count,
                        .attr_count = arranged, .inputs = operands, .results = results, .attrs = own_attrs};
     m->nodes[m->node_count++] = node;
+    note_runner(node);
     return result_count > 0 ? &results[0] : &m->poison;
 }
 

@@ -286,6 +286,13 @@ nd__variable *nd__declare(nd_module *m, nd_place place, const char *name, nd_dty
                 nd__note(m, "it was declared at %s", m->variables[i]->place);
             return NULL;
         }
+    return nd__declare_new(m, place, name, dtype, shape);
+}
+
+nd__variable *nd__declare_new(nd_module *m, nd_place place, const char *name, nd_dtype dtype, nd_shape shape)
+{
+    if (m->status != ND_OK)
+        return NULL;
     nd__variable *v = nd__arena_alloc(&m->arena, 1, sizeof *v);
     const char *copy = nd__arena_text(&m->arena, name, strlen(name)),
                *where = nd__arena_text(&m->arena, place ? place : "", place ? strlen(place) : 0);

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-enum { LITTLE = 4096 /* bytes */ };
-
 bool nd__block_failed(nd__block *b)
 {
     if (b->m->status == ND_OK)
@@ -139,39 +137,6 @@ static void mark_sinks(nd__block *b)
     }
 }
 
-/* Whether the group reads the leaf, other than at the very point at which it writes. */
-static bool reads(const nd__group *g, const nd_value *leaf, bool *apart)
-{
-    bool any = false;
-    *apart = false;
-    for (int i = 0; i < g->uses.count; i++)
-        if (g->uses.items[i].value == leaf) {
-            any = true;
-            *apart |= !nd__aligned(&g->uses.items[i]);
-        }
-    return any;
-}
-
-/* Whether `writer` may overwrite what `old` reads: all other readers can come first, and itself it reads a point before
- * it writes it. Then the order is set. */
-static bool order_before_write(nd__block *b, nd__group *writer, const nd_value *old)
-{
-    bool apart, own = reads(writer, old, &apart);
-    if (own && (apart || writer->copy ||
-                (writer->kind != ND__G_MAP && writer->kind != ND__G_PRODUCT && writer->kind != ND__G_CONV &&
-                 writer->kind != ND__G_COLUMNS)))
-        return false;
-    for (int i = 0; i < b->group_count; i++) {
-        nd__group *g = b->groups[i];
-        if (g != writer && g->merged < 0 && reads(g, old, &apart) && nd__depends(b, i, writer->number))
-            return false;
-    }
-    for (int i = 0; i < b->group_count; i++)
-        if (b->groups[i] != writer && b->groups[i]->merged < 0 && reads(b->groups[i], old, &apart))
-            nd__order_after(b, writer, i);
-    return true;
-}
-
 /* A buffer of its own for a sink's value, which goes to its place at the end. */
 static void detour(nd__block *b, nd__sink *sink)
 {
@@ -199,19 +164,20 @@ static void settle_sinks(nd__block *b)
                 writers[i] = nd__copy_group(b, v);
         }
     }
+    nd__list_readers(b);
     for (int i = 0; i < b->sink_count && !b->failed; i++) {
         nd__sink *sink = &b->sinks[i];
         const nd_value *v = nd__past_names(sink->value);
         if (!writers[i])
             continue;
         if (!writers[i]->copy && nd__spot_of(b, v, &sink->source)) { /* written for an earlier sink */
-            if (!nd__can_place(writers[i]) || (sink->old && !order_before_write(b, writers[i], sink->old)))
+            if (!nd__can_place(writers[i]) || (sink->old && !nd__order_before_write(b, writers[i], sink->old)))
                 continue;
             nd__place_sink(b, writers[i], v, sink->spot);
             sink->source.buffer = -1;
             continue;
         }
-        if (sink->old && !order_before_write(b, writers[i], sink->old))
+        if (sink->old && !nd__order_before_write(b, writers[i], sink->old))
             detour(b, sink);
         nd__spot to = sink->source.buffer >= 0 ? sink->source : sink->spot;
         if (writers[i]->copy)
@@ -221,7 +187,7 @@ static void settle_sinks(nd__block *b)
     }
 }
 
-/* -- order -----------------------------------------------------------------------------------------------------------
+/* -- lowering --------------------------------------------------------------------------------------------------------
  */
 
 /* Every value that something needs in memory gets a place there. */
@@ -285,60 +251,17 @@ static bool lower(nd__block *b, const nd__group *g, nd__steps *steps)
     return false;
 }
 
-static bool ready(nd__block *b, const nd__group *g)
-{
-    for (int i = 0; i < g->after_count; i++)
-        if (!nd__group_of(b, g->after[i])->done)
-            return false;
-    return true;
-}
-
-/* Whether it leaves no more than a little in the arena: an update of a variable, a loss, what is left of a sum. */
-static bool takes_little(const nd__block *b, const nd__group *g)
-{
-    int64_t bytes = 0;
-    for (int i = 0; i < g->member_count; i++) {
-        const nd__node *n = b->m->nodes[g->members[i]];
-        for (int r = 0; r < n->result_count; r++) {
-            nd__spot spot;
-            if (nd__spot_of(b, &n->results[r], &spot) && b->plan->buffers[spot.buffer].where == ND__IN_ARENA)
-                bytes += nd__elements(&n->results[r].shape) * (int64_t)nd_dtype_size(n->results[r].dtype);
-        }
-    }
-    return bytes <= LITTLE && !g->copy;
-}
-
-/* The group to come next, of those that wait for nothing; NULL: none. What takes little memory comes as soon as it can:
- * what it reads is still in the cache, and needs to be kept no longer. The others come in order of creation. */
-static nd__group *next_group(nd__block *b)
-{
-    nd__group *next = NULL;
-    for (int i = 0; i < b->group_count; i++) {
-        nd__group *g = b->groups[i];
-        if (g->merged >= 0 || g->done || (next && !g->little) || !ready(b, g))
-            continue;
-        next = g;
-        if (g->little)
-            break;
-    }
-    return next;
-}
-
 static bool lower_groups(nd__block *b, nd__steps *steps)
 {
-    int left = 0;
-    for (int i = 0; i < b->group_count; i++) {
-        b->groups[i]->little = takes_little(b, b->groups[i]);
-        left += b->groups[i]->merged < 0;
-    }
-    for (nd__group *g; (g = next_group(b)); left--) {
+    nd__queue q;
+    if (!nd__queue_begin(&q, b))
+        return nd__block_failed(b);
+    for (nd__group *g; (g = nd__queue_next(&q)); nd__queue_done(&q, g))
         if (!lower(b, g, steps) || b->failed || b->m->status != ND_OK)
             return nd__block_failed(b);
-        g->done = true;
-    }
-    if (left == 0)
+    if (q.left == 0)
         return true;
-    nd__fail(b->m, ND_ERR_INTERNAL, "", "schedule: %d groups of nodes wait for each other", left);
+    nd__fail(b->m, ND_ERR_INTERNAL, "", "schedule: %d groups of nodes wait for each other", q.left);
     return nd__block_failed(b);
 }
 

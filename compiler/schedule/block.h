@@ -66,8 +66,7 @@ typedef struct nd__group {
     int visited; /* stamp of the search for cycles */
     int merged;  /* the group that took this one over; -1: none */
     bool places; /* it stores parts of a concatenation */
-    bool little; /* takes hardly any memory of the arena */
-    bool done;   /* its steps are in the plan */
+    int waits;   /* for so many groups that have to come before */
 } nd__group;
 
 /* Where a value has to be in the end. */
@@ -97,6 +96,11 @@ typedef struct nd__loop {
     nd__steps *before;
 } nd__loop;
 
+/* A list of numbers for each of many things: those of thing i are items[first[i]] up to items[first[i + 1]]. */
+typedef struct nd__lists {
+    int *first, *items;
+} nd__lists;
+
 typedef struct nd__block {
     nd_module *m;
     nd__plan *plan;
@@ -114,12 +118,14 @@ typedef struct nd__block {
     nd__spot *sums; /* by node: where the sums of its blocks lie, which another group makes; buffer -1: none does */
     nd__group **groups;
     int group_count, group_room;
+    nd__lists readers; /* by node, of leaves: the groups that read them; once all groups are there */
     nd__sink *sinks;
     int sink_count;
     nd__place *places;
     int place_count, place_room;
     int stamp;
-    bool failed; /* memory ran out, or the module has the error */
+    bool grouped; /* from now on groups come before others for more reasons than what they read */
+    bool failed;  /* memory ran out, or the module has the error */
 } nd__block;
 
 /* Schedules what the sinks need into `steps`. The inputs of f and the variables lie at `inputs` and `variables` (by
@@ -175,6 +181,32 @@ void nd__place_sink(nd__block *b, const nd__group *g, const nd_value *v, nd__spo
 /* Lets the group that computes a part of a concatenation store it there; false: it cannot. */
 bool nd__place_part(nd__block *b, const nd__node *concat, int part);
 bool nd__part_is_placed(const nd__block *b, const nd__node *concat, int part);
+
+/* -- order (order.c) --------------------------------------------------------------------------------------------- */
+
+/* Notes who reads which leaf. */
+void nd__list_readers(nd__block *b);
+/* Whether `writer` may overwrite what the leaf `old` reads: all other readers can come first, and itself it reads a
+ * point before it writes it. Then the order is set. */
+bool nd__order_before_write(nd__block *b, nd__group *writer, const nd_value *old);
+
+/* The groups that are not in the plan yet: `left` of them. */
+typedef struct nd__queue {
+    nd__block *b;
+    nd__lists next; /* by group: those that wait for it */
+    struct nd__heap {
+        int *numbers, count;
+    } little, others; /* that wait for nothing */
+    int left;
+} nd__queue;
+
+/* False: memory ran out. */
+bool nd__queue_begin(nd__queue *q, nd__block *b);
+/* The group to come next; NULL: none is left, or all wait. What takes little memory comes as soon as it can: what it
+ * reads is still in the cache, and needs to be kept no longer. The others come in order of creation. */
+nd__group *nd__queue_next(nd__queue *q);
+/* That group is in the plan. */
+void nd__queue_done(nd__queue *q, const nd__group *g);
 
 /* -- kernels of one kind of group each; every one appends its steps. False: memory ran out, or the module has the
  * error. */

@@ -253,23 +253,26 @@ void nd__order_after(nd__block *b, nd__group *g, int before)
     g->after[g->after_count++] = before;
 }
 
-static bool search(nd__block *b, nd__group *g, int target)
+/* `first`: groups all of whose nodes are older than this one cannot need the target. */
+static bool search(nd__block *b, nd__group *g, int target, int first)
 {
     if (g->number == target)
         return true;
-    if (g->visited == b->stamp)
+    if (g->visited == b->stamp || (g->member_count > 0 && g->members[g->member_count - 1] < first))
         return false;
     g->visited = b->stamp;
     for (int i = 0; i < g->after_count; i++)
-        if (search(b, nd__group_of(b, g->after[i]), target))
+        if (search(b, nd__group_of(b, g->after[i]), target, first))
             return true;
     return false;
 }
 
 bool nd__depends(nd__block *b, int group, int on)
 {
+    const nd__group *target = nd__group_of(b, on);
     b->stamp++;
-    return search(b, nd__group_of(b, group), nd__group_of(b, on)->number);
+    return search(b, nd__group_of(b, group), target->number,
+                  b->grouped || target->member_count == 0 ? -1 : target->members[0]);
 }
 
 /* Takes note of what a group reads: values of other groups go to memory and come first. */
@@ -805,5 +808,6 @@ bool nd__group_nodes(nd__block *b)
             group_anchor(b, n, ND__G_MOVE, &users);
         }
     }
+    b->grouped = true;
     return !b->failed && b->m->status == ND_OK;
 }

@@ -1,0 +1,173 @@
+/* Which group comes when. */
+#include "compiler/schedule/block.h"
+
+enum { LITTLE = 4096 /* bytes */ };
+
+/* -- lists -------------------------------------------------------------------------------------------------------- */
+
+/* Makes lists for n things out of pairs (thing, number): each(b, pass) names them to nd__lists_add, twice. */
+typedef struct filling {
+    nd__lists *lists;
+    bool counting;
+} filling;
+
+static void add(filling *f, int thing, int number)
+{
+    if (f->counting)
+        f->lists->first[thing + 2]++;
+    else
+        f->lists->items[f->lists->first[thing + 1]++] = number;
+}
+
+static bool fill(nd__block *b, nd__lists *lists, int n, void (*each)(nd__block *b, filling *f))
+{
+    filling f = {lists, true};
+    lists->first = nd__arena_alloc(b->arena, (size_t)n + 2, sizeof *lists->first);
+    if (!lists->first)
+        return nd__block_failed(b);
+    each(b, &f);
+    for (int i = 2; i <= n + 1; i++)
+        lists->first[i] += lists->first[i - 1];
+    lists->items = nd__arena_alloc(b->arena, (size_t)lists->first[n + 1] + 1, sizeof *lists->items);
+    if (!lists->items)
+        return nd__block_failed(b);
+    f.counting = false;
+    each(b, &f);
+    return true;
+}
+
+/* -- readers of what is overwritten ------------------------------------------------------------------------------- */
+
+static void each_reader(nd__block *b, filling *f)
+{
+    for (int i = 0; i < b->group_count; i++) {
+        const nd__group *g = b->groups[i];
+        for (int k = 0; k < g->uses.count && g->merged < 0; k++) {
+            const int node = g->uses.items[k].value->node->number;
+            if (b->home[node] < 0)
+                add(f, node, i);
+        }
+    }
+}
+
+void nd__list_readers(nd__block *b)
+{
+    fill(b, &b->readers, b->m->node_count, each_reader);
+}
+
+/* Whether the group reads the leaf, other than at the very point at which it writes. */
+static bool reads(const nd__group *g, const nd_value *leaf, bool *apart)
+{
+    bool any = false;
+    *apart = false;
+    for (int i = 0; i < g->uses.count; i++)
+        if (g->uses.items[i].value == leaf) {
+            any = true;
+            *apart |= !nd__aligned(&g->uses.items[i]);
+        }
+    return any;
+}
+
+bool nd__order_before_write(nd__block *b, nd__group *writer, const nd_value *old)
+{
+    bool apart;
+    if (reads(writer, old, &apart) && (apart || writer->copy ||
+                                       (writer->kind != ND__G_MAP && writer->kind != ND__G_PRODUCT &&
+                                        writer->kind != ND__G_CONV && writer->kind != ND__G_COLUMNS)))
+        return false;
+    const int *first = &b->readers.first[old->node->number], *items = b->readers.items;
+    for (int i = first[0]; i < first[1]; i++)
+        if (items[i] != writer->number && nd__depends(b, items[i], writer->number))
+            return false;
+    for (int i = first[0]; i < first[1]; i++)
+        if (items[i] != writer->number)
+            nd__order_after(b, writer, items[i]);
+    return true;
+}
+
+/* -- the queue ---------------------------------------------------------------------------------------------------- */
+
+/* Least numbers first: a number is at most those at 2 i + 1 and 2 i + 2. */
+static void heap_push(struct nd__heap *h, int number)
+{
+    int i = h->count++;
+    for (; i > 0 && h->numbers[(i - 1) / 2] > number; i = (i - 1) / 2)
+        h->numbers[i] = h->numbers[(i - 1) / 2];
+    h->numbers[i] = number;
+}
+
+static int heap_pop(struct nd__heap *h)
+{
+    const int least = h->numbers[0], last = h->numbers[--h->count];
+    int i = 0;
+    for (int child; (child = 2 * i + 1) < h->count; i = child) {
+        if (child + 1 < h->count && h->numbers[child + 1] < h->numbers[child])
+            child++;
+        if (h->numbers[child] >= last)
+            break;
+        h->numbers[i] = h->numbers[child];
+    }
+    h->numbers[i] = last;
+    return least;
+}
+
+/* Whether it leaves no more than a little in the arena: an update of a variable, a loss, what is left of a sum. */
+static bool takes_little(const nd__block *b, const nd__group *g)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < g->member_count; i++) {
+        const nd__node *n = b->m->nodes[g->members[i]];
+        for (int r = 0; r < n->result_count; r++) {
+            nd__spot spot;
+            if (nd__spot_of(b, &n->results[r], &spot) && b->plan->buffers[spot.buffer].where == ND__IN_ARENA)
+                bytes += nd__elements(&n->results[r].shape) * (int64_t)nd_dtype_size(n->results[r].dtype);
+        }
+    }
+    return bytes <= LITTLE && !g->copy;
+}
+
+static void make_ready(nd__queue *q, const nd__group *g)
+{
+    heap_push(takes_little(q->b, g) ? &q->little : &q->others, g->number);
+}
+
+static void each_wait(nd__block *b, filling *f)
+{
+    for (int i = 0; i < b->group_count; i++) {
+        nd__group *g = b->groups[i];
+        g->waits = 0;
+        for (int k = 0; k < g->after_count && g->merged < 0; k++, g->waits++)
+            add(f, nd__group_of(b, g->after[k])->number, i);
+    }
+}
+
+bool nd__queue_begin(nd__queue *q, nd__block *b)
+{
+    *q = (nd__queue){.b = b};
+    q->little.numbers = nd__arena_alloc(b->arena, (size_t)b->group_count + 1, sizeof *q->little.numbers);
+    q->others.numbers = nd__arena_alloc(b->arena, (size_t)b->group_count + 1, sizeof *q->others.numbers);
+    if (!q->little.numbers || !q->others.numbers || !fill(b, &q->next, b->group_count, each_wait))
+        return false;
+    for (int i = 0; i < b->group_count; i++) {
+        q->left += b->groups[i]->merged < 0;
+        if (b->groups[i]->merged < 0 && b->groups[i]->waits == 0)
+            make_ready(q, b->groups[i]);
+    }
+    return true;
+}
+
+nd__group *nd__queue_next(nd__queue *q)
+{
+    struct nd__heap *h = q->little.count > 0 ? &q->little : &q->others;
+    return h->count > 0 ? q->b->groups[heap_pop(h)] : NULL;
+}
+
+void nd__queue_done(nd__queue *q, const nd__group *g)
+{
+    q->left--;
+    for (int i = q->next.first[g->number]; i < q->next.first[g->number + 1]; i++) {
+        nd__group *next = q->b->groups[q->next.items[i]];
+        if (--next->waits == 0)
+            make_ready(q, next);
+    }
+}

@@ -143,6 +143,15 @@ static void detour(nd__block *b, nd__sink *sink)
     sink->source = nd__new_buffer(b, sink->value->dtype, nd__elements(&sink->value->shape), sink->value->name);
 }
 
+/* A copy that a sink turns out to need reads what another group computes from memory. */
+static nd__group *copy_for_sink(nd__block *b, const nd_value *v)
+{
+    nd__group *g = nd__copy_group(b, v);
+    for (int i = 0; g && i < g->uses.count; i++)
+        b->in_memory[g->uses.items[i].value->node->number] = true;
+    return g;
+}
+
 /* After grouping: every sink is written by its group in place, or copied at the end. All groups have to be there before
  * it is decided which of them comes before a write. */
 static void settle_sinks(nd__block *b)
@@ -161,7 +170,7 @@ static void settle_sinks(nd__block *b)
             if (reader)
                 nd__place_sink(b, reader, v, b->sinks[i].spot);
             else
-                writers[i] = nd__copy_group(b, v);
+                writers[i] = copy_for_sink(b, v);
         }
     }
     nd__list_readers(b);

@@ -29,7 +29,6 @@ typedef struct nd__use {
 typedef struct nd__uses {
     nd__use *items;
     int count, room;
-    int again; /* operations of other groups that are done again rather than stored */
 } nd__uses;
 
 /* Orders of accumulation (doc/bits.md). */
@@ -147,11 +146,13 @@ nd__spot nd__new_buffer(nd__block *b, nd_dtype dtype, int64_t elems, const char 
 /* Memory ran out, unless the module has an error already; false. */
 bool nd__block_failed(nd__block *b);
 
-/* -- grouping (group.c) -----------------------------------------------------------------------------------------------
+/* -- grouping (group.c, stored.c) -----------------------------------------------------------------------------------
  */
 
 /* Gives every needed node its group. */
 bool nd__group_nodes(nd__block *b);
+/* Decides which values that are wanted by other groups than their own lie in memory; the others are computed again. */
+bool nd__choose_stored(nd__block *b);
 /* The group that a group has become part of. */
 nd__group *nd__group_of(nd__block *b, int number);
 /* A map over v's shape that reads all that v shows where v shows it; NULL: none. */

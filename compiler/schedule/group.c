@@ -12,7 +12,6 @@
 enum {
     VIRTUAL_COST = 4,         /* operations that computing a value again may take at most, */
     CONSTANT_COST = 32,       /* and of one that reads no memory, */
-    MOST_AGAIN = 6,           /* operations of others that a node's group may do again for it */
     MADE_OF_CONSTANTS = 1000, /* which costs so much more, to tell it from the others */
 };
 
@@ -115,73 +114,6 @@ static void use_operands(nd__block *b, nd__uses *u, const nd__node *n, const nd_
     }
 }
 
-/* An operation that costs less than storing and loading its result. */
-static bool is_cheap(const nd__node *n)
-{
-    return (nd__ops[n->op].traits & ND__ELEMENTWISE) && !(nd__ops[n->op].traits & ND__COSTLY) && n->op != ND__OP_div &&
-           n->op != ND__OP_floordiv && n->op != ND__OP_mod;
-}
-
-static int64_t stored_bytes(nd__block *b, const nd_value *v, int depth);
-
-/* What its group has to store besides, for another group that computes v itself from its operands. */
-static int64_t stored_for_operands(nd__block *b, const nd__node *n, int depth)
-{
-    int64_t bytes = 0;
-    for (int i = 0; i < n->input_count; i++) {
-        bool again = false;
-        for (int k = 0; k < i; k++)
-            again |= n->inputs[k] == n->inputs[i];
-        bytes += again ? 0 : stored_bytes(b, n->inputs[i], depth);
-    }
-    return bytes;
-}
-
-/* The least that has to be stored so that another group can have v: itself, or what it is cheaply made of. */
-static int64_t stored_bytes(nd__block *b, const nd_value *v, int depth)
-{
-    nd__index index = nd__identity(&v->shape);
-    v = nd__through_views(v, &index);
-    const nd__node *n = v->node;
-    if (nd__is_view(n) || b->home[n->number] < 0 || b->in_memory[n->number])
-        return 0;
-    const int64_t own = nd__elements(&v->shape) * (int64_t)nd_dtype_size(v->dtype);
-    if (depth == 0 || !is_cheap(n))
-        return own;
-    const int64_t operands = stored_for_operands(b, n, depth - 1);
-    return operands < own ? operands : own;
-}
-
-/* Whether an operand is at home where the node is: then who uses the operand comes after that group, as who uses the
- * node has to. */
-static bool has_operand_at_home(nd__block *b, const nd__node *n)
-{
-    for (int i = 0; i < n->input_count; i++) {
-        nd__index index = nd__identity(&n->inputs[i]->shape);
-        const nd__node *operand = nd__through_views(n->inputs[i], &index)->node;
-        if (!nd__is_view(operand) && home_of(b, operand) == home_of(b, n))
-            return true;
-    }
-    return false;
-}
-
-/* Whether a value of another group is computed again where it is used: it is not stored anyway, and its operands take
- * no more memory than it would. They are stored by its own group, or by those that came before it. */
-static bool is_done_again(nd__block *b, nd__uses *u, const nd_value *v)
-{
-    const nd__node *n = v->node;
-    if (b->home[n->number] < 0 || b->in_memory[n->number] || !is_cheap(n) || u->again >= MOST_AGAIN)
-        return false;
-    const int64_t own = nd__elements(&v->shape) * (int64_t)nd_dtype_size(v->dtype);
-    return stored_for_operands(b, n, MOST_AGAIN - u->again - 1) <= own && has_operand_at_home(b, n);
-}
-
-static void use_operands_again(nd__block *b, nd__uses *u, const nd__node *n, const nd__index *index)
-{
-    u->again++;
-    use_operands(b, u, n, index);
-}
-
 static void use_value(nd__block *b, nd__uses *u, const nd_value *v, const nd__index *given)
 {
     nd__index index = *given;
@@ -193,8 +125,6 @@ static void use_value(nd__block *b, nd__uses *u, const nd_value *v, const nd__in
         return;
     else if (b->home[n->number] < 0 && b->virtual_cost[n->number] > 0)
         use_operands(b, u, n, &index);
-    else if (is_done_again(b, u, v))
-        use_operands_again(b, u, n, &index);
     else
         add_use(b, u, v, &index, false);
 }
@@ -275,7 +205,7 @@ bool nd__depends(nd__block *b, int group, int on)
                   b->grouped || target->member_count == 0 ? -1 : target->members[0]);
 }
 
-/* Takes note of what a group reads: values of other groups go to memory and come first. */
+/* Takes note of what a group reads: values of other groups come first. */
 static void connect(nd__block *b, nd__group *g, const nd__uses *u)
 {
     for (int i = 0; i < u->count; i++) {
@@ -284,9 +214,34 @@ static void connect(nd__block *b, nd__group *g, const nd__uses *u)
         if (home == g)
             continue;
         add_use(b, &g->uses, use->value, &use->index, use->memory);
-        if (home) {
-            b->in_memory[use->value->node->number] = true;
+        if (home)
             nd__order_after(b, g, home->number);
+    }
+}
+
+static bool same_use(const nd__use *a, const nd__use *b)
+{
+    return a->value == b->value && memcmp(&a->index, &b->index, sizeof a->index) == 0;
+}
+
+/* What other groups' values that are not stored are made of is read in their stead. */
+static void use_what_is_stored(nd__block *b, nd__group *g)
+{
+    const int direct = g->uses.count;
+    for (int i = 0; i < g->uses.count && !b->failed; i++) {
+        const nd__use use = g->uses.items[i];
+        const nd__node *n = use.value->node;
+        nd__uses operands = {0};
+        if (!home_of(b, n) || home_of(b, n) == g || b->in_memory[n->number])
+            continue;
+        use_operands(b, &operands, n, &use.index);
+        for (int k = 0; k < operands.count; k++) {
+            const nd__use *operand = &operands.items[k];
+            int same = direct;
+            while (same < g->uses.count && !same_use(&g->uses.items[same], operand))
+                same++;
+            if (same == g->uses.count)
+                add_use(b, &g->uses, operand->value, &operand->index, operand->memory || use.memory);
         }
     }
 }
@@ -809,5 +764,10 @@ bool nd__group_nodes(nd__block *b)
         }
     }
     b->grouped = true;
-    return !b->failed && b->m->status == ND_OK;
+    if (b->failed || b->m->status != ND_OK || !nd__choose_stored(b))
+        return false;
+    for (int i = 0; i < b->group_count && !b->failed; i++)
+        if (b->groups[i]->merged < 0)
+            use_what_is_stored(b, b->groups[i]);
+    return !b->failed;
 }

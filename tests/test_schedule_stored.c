@@ -1,0 +1,127 @@
+/* Values that kernels store for each other, or compute again; with the interpreter's bits. */
+#include "nadir/nn.h"
+
+#include "compiler/schedule/schedule.h"
+#include "schedule_check.h"
+
+#include <check.h>
+
+enum { ROWS = 21, COLUMNS = 40 };
+
+/* A graph whose plan has so many buffers of that many elements of its own. */
+static void check(const char *what, nd_module *m, int64_t elements, int buffers)
+{
+    nd__plan *plan = schedule_checked(what, m);
+    int count = 0;
+    for (int i = 0; i < plan->buffer_count; i++)
+        count += plan->buffers[i].where == ND__IN_ARENA && plan->buffers[i].elems == elements;
+    if (count != buffers)
+        nd__plan_print(plan, true, stderr);
+    ck_assert_msg(count == buffers, "%s: %d buffers, expected %d", what, count, buffers);
+    nd__plan_destroy(plan);
+}
+
+typedef struct layer {
+    nd_module *m;
+    nd_value *x, *w, *b, *dy, *sum;
+} layer;
+
+/* x w + b, and an input of its shape. */
+static layer make_layer(void)
+{
+    layer l = {.m = nd_module_create("layer")};
+    l.x = nd_input(l.m, "x", ND_F32, ND_SHAPE(ROWS, 24));
+    l.w = nd_input(l.m, "w", ND_F32, ND_SHAPE(24, COLUMNS));
+    l.b = nd_input(l.m, "b", ND_F32, ND_SHAPE(COLUMNS));
+    l.dy = nd_input(l.m, "dy", ND_F32, ND_SHAPE(ROWS, COLUMNS));
+    l.sum = nd_add(nd_matmul(l.x, l.w), l.b);
+    return l;
+}
+
+/* The gradients of a product of y and v. */
+static void check_gradients(const char *what, const layer *l, nd_value *y, nd_value *v, int buffers)
+{
+    nd_value *targets[] = {l->x, l->w, l->b, v}, *grads[4];
+    nd_gradients(nd_sum(nd_mul(nd_matmul(y, v), nd_matmul(l->dy, v)), ND_ALL_AXES, false), 4, targets, grads);
+    nd_function(l->m, "f", ND_VALUES(l->x, l->w, l->b, l->dy, v), ND_VALUES(grads[0], grads[1], grads[2], grads[3]));
+    check(what, l->m, ROWS * COLUMNS, buffers);
+}
+
+/* Of what a gradient is made of, only what cannot be made of the rest lies in memory, beside the gradient. */
+START_TEST(activations)
+{
+    layer l = make_layer();
+    nd_value *v = nd_input(l.m, "v", ND_F32, ND_SHAPE(COLUMNS, 12));
+    check_gradients("gelu", &l, nd_gelu_tanh(l.sum), v, 3 + 1); /* the sum, tanh, the result */
+    l = make_layer();
+    v = nd_input(l.m, "v", ND_F32, ND_SHAPE(COLUMNS, 12));
+    check_gradients("tanh", &l, nd_tanh(l.sum), v, 1 + 1);
+    l = make_layer();
+    v = nd_input(l.m, "v", ND_F32, ND_SHAPE(COLUMNS, 12));
+    check_gradients("relu", &l, nd_relu(l.sum), v, 1 + 1);
+}
+END_TEST
+
+/* One value stands for many that are made of it, also where they are read in another order, and by sums. */
+START_TEST(the_narrowest_place)
+{
+    layer l = make_layer();
+    nd_value *e = nd_exp(l.sum), *a = nd_mul(e, l.dy), *c = nd_sub(a, e), *turned = nd_transpose(c, ND_ALL_AXES);
+    nd_value *z = nd_input(l.m, "z", ND_F32, ND_SHAPE(COLUMNS, ROWS));
+    nd_function(l.m, "f", ND_VALUES(l.x, l.w, l.b, l.dy, z),
+                ND_VALUES(nd_mul(turned, nd_add(z, nd_transpose(a, ND_ALL_AXES))), nd_sum(c, ND_AXES(0), false),
+                          nd_sum(a, ND_AXES(1), false)));
+    check("one exp", l.m, ROWS * COLUMNS, 1);
+}
+END_TEST
+
+/* What takes long is not done twice, nor what would need more to be stored. */
+START_TEST(worth_their_place)
+{
+    layer l = make_layer();
+    nd_value *a = nd_exp(l.sum), *c = nd_div(l.sum, l.dy), *sum = nd_add(a, c);
+    nd_value *z = nd_input(l.m, "z", ND_F32, ND_SHAPE(COLUMNS, ROWS));
+    nd_function(l.m, "f", ND_VALUES(l.x, l.w, l.b, l.dy, z), ND_VALUES(nd_mul(z, nd_transpose(sum, ND_ALL_AXES))));
+    check("a sum of two", l.m, ROWS * COLUMNS, 1);
+    l = make_layer();
+    z = nd_input(l.m, "z", ND_F32, ND_SHAPE(COLUMNS, ROWS));
+    nd_value *t = l.sum;
+    for (int i = 0; i < 20; i++)
+        t = nd_add(nd_mul(t, t), l.dy);
+    nd_function(l.m, "f", ND_VALUES(l.x, l.w, l.b, l.dy, z),
+                ND_VALUES(nd_mul(z, nd_transpose(t, ND_ALL_AXES)), nd_mul(z, nd_transpose(l.sum, ND_ALL_AXES))));
+    check("a long chain", l.m, ROWS * COLUMNS, 2);
+}
+END_TEST
+
+/* A variable that something is made of again is read before it is overwritten. */
+START_TEST(variables_that_change)
+{
+    nd_module *m = nd_module_create("update");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(ROWS, COLUMNS));
+    nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(COLUMNS), nd_zeros());
+    nd_value *e = nd_exp(x), *scaled = nd_mul(e, w);
+    nd_value *s = nd_sum(scaled, ND_AXES(0), false),
+             *y = nd_sub(nd_transpose(scaled, ND_ALL_AXES), nd_at(s, ":, None"));
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(y));
+    nd_assign(m->functions[0], w, nd_sub(w, s));
+    check("update", m, ROWS * COLUMNS, 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("schedule_stored");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 300);
+    tcase_add_test(all, activations);
+    tcase_add_test(all, the_narrowest_place);
+    tcase_add_test(all, worth_their_place);
+    tcase_add_test(all, variables_that_change);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}

@@ -330,7 +330,6 @@ static nd_status compile_once(nd_module *m, int way, FILE *out)
     return status;
 }
 
-/* LLVM's own allocations are not among those that fail: it would end the process. */
 /* What compiling says of itself: nothing where nothing was compiled. */
 START_TEST(what_came_of_compiling)
 {
@@ -349,6 +348,39 @@ START_TEST(what_came_of_compiling)
 }
 END_TEST
 
+/* A step of `layers` equal residual layers. */
+static nd_compile_times compile_layers(int layers)
+{
+    nd_module *m = nd_module_create("deep");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(20, 16)), *h = x, *w[32];
+    for (int i = 0; i < layers; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "w%d", i);
+        w[i] = nd_variable(m, name, ND_F32, ND_SHAPE(16, 16), nd_random_normal(0, 0.1));
+        h = nd_add(h, nd_tanh(nd_matmul(h, w[i])));
+    }
+    nd_value *loss = nd_mean(nd_mul(h, h), ND_ALL_AXES, false);
+    nd_function *step = nd_function(m, "step", ND_VALUES(x), ND_VALUES(loss));
+    nd_sgd(step, loss, (size_t)layers, w, nd_const(m, 0.1));
+    nd_program *p = nd_compile(m, NULL);
+    ck_assert_msg(nd_program_status(p) == ND_OK, "%s", nd_program_error(p));
+    const nd_compile_times times = nd_program_compile_times(p);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+    return times;
+}
+
+/* Code grows with what differs between layers, not with their number. */
+START_TEST(layers_are_compiled_once)
+{
+    const nd_compile_times few = compile_layers(8), many = compile_layers(32);
+    ck_assert_int_eq(few.kernels, many.kernels);
+    ck_assert_int_eq(few.instructions, many.instructions);
+    ck_assert_int_lt(many.code_bytes, few.code_bytes + few.code_bytes / 10);
+}
+END_TEST
+
+/* LLVM's own allocations are not among those that fail: it would end the process. */
 START_TEST(memory_runs_out)
 {
     nd_module *m = batch_module();
@@ -597,6 +629,7 @@ int main(void)
     tcase_add_test(all, batches_of_every_size);
     tcase_add_test(all, an_input_that_is_not_listed);
     tcase_add_test(all, what_came_of_compiling);
+    tcase_add_test(all, layers_are_compiled_once);
     tcase_add_test(all, memory_runs_out);
     tcase_add_test(all, ahead_of_time);
     tcase_add_test(all, threads_change_no_bit);

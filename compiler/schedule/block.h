@@ -183,10 +183,22 @@ void nd__place_sink(nd__block *b, const nd__group *g, const nd_value *v, nd__spo
 bool nd__place_part(nd__block *b, const nd__node *concat, int part);
 bool nd__part_is_placed(const nd__block *b, const nd__node *concat, int part);
 
-/* -- order (order.c) --------------------------------------------------------------------------------------------- */
+/* -- lists (lists.c) ---------------------------------------------------------------------------------------------- */
 
-/* Notes who reads which leaf. */
+/* Lists of n things, of the pairs that each(b, f) names to nd__list_add; it is called twice. False: memory ran out. */
+typedef struct nd__filling {
+    nd__lists *lists;
+    bool counting;
+} nd__filling;
+bool nd__lists_fill(nd__block *b, nd__lists *lists, int n, void (*each)(nd__block *b, nd__filling *f));
+void nd__list_add(nd__filling *f, int thing, int number);
+/* By node: who uses its results through any views; -1: a sink that shows them through views. */
+bool nd__list_users(nd__block *b, nd__lists *users);
+/* Notes in b->readers who reads which leaf. */
 void nd__list_readers(nd__block *b);
+
+/* -- order (order.c) ---------------------------------------------------------------------------------------------- */
+
 /* Whether `writer` may overwrite what the leaf `old` reads: all other readers can come first, and itself it reads a
  * point before it writes it. Then the order is set. */
 bool nd__order_before_write(nd__block *b, nd__group *writer, const nd_value *old);

@@ -15,11 +15,6 @@ enum {
     MADE_OF_CONSTANTS = 1000, /* which costs so much more, to tell it from the others */
 };
 
-/* users of node i: items[first[i]] up to items[first[i + 1]]; -1: a sink that shows it through views */
-typedef struct use_lists {
-    int *first, *items;
-} use_lists;
-
 /* One element from operands at points of the same index space: what can be computed inside any kernel. */
 static bool is_pointwise(const nd__node *n)
 {
@@ -368,7 +363,7 @@ static void merge_maps(nd__block *b, nd__group *g, const nd__uses *u)
 }
 
 /* Lets a map that only `n` reads be computed inside n's kernel, at whatever index n reads it. */
-static void absorb_producers(nd__block *b, nd__group *g, const nd__node *n, const nd__uses *u, const use_lists *users)
+static void absorb_producers(nd__block *b, nd__group *g, const nd__node *n, const nd__uses *u, const nd__lists *users)
 {
     for (int i = 0; i < u->count; i++) {
         nd__group *from = home_of(b, u->items[i].value->node);
@@ -471,7 +466,7 @@ static bool join_sums(nd__block *b, const nd__node *n)
     return true;
 }
 
-static void group_reduction(nd__block *b, const nd__node *n, const use_lists *users)
+static void group_reduction(nd__block *b, const nd__node *n, const nd__lists *users)
 {
     const nd_shape *in = &n->inputs[0]->shape;
     const nd__attr *axes = nd__get(n, ND__A_axes);
@@ -499,7 +494,7 @@ static void group_reduction(nd__block *b, const nd__node *n, const use_lists *us
         g->uses.items[i].memory = true;
 }
 
-static void group_anchor(nd__block *b, const nd__node *n, nd__group_kind kind, const use_lists *users)
+static void group_anchor(nd__block *b, const nd__node *n, nd__group_kind kind, const nd__lists *users)
 {
     nd_shape domain = n->result_count > 0 ? n->results[0].shape : ND_SCALAR;
     nd__group *g = new_group(b, kind, &domain);
@@ -527,7 +522,7 @@ static void merge_apart(nd__block *b, nd__group *g, nd__group *from)
 
 /* Parts that can be are stored by the groups that compute them, by one kernel where that can be; the others are read
  * and stored here. */
-static void group_concat(nd__block *b, const nd__node *n, const use_lists *users)
+static void group_concat(nd__block *b, const nd__node *n, const nd__lists *users)
 {
     nd__group *g = new_group(b, ND__G_MOVE, &n->results[0].shape), *last = NULL;
     nd__uses u = {0};
@@ -677,58 +672,11 @@ static void mark_memory(nd__block *b)
     }
 }
 
-static const nd_value *past_views(const nd_value *v)
-{
-    while (nd__is_view(v->node))
-        v = v->node->inputs[0];
-    return v;
-}
-
-static void count_user(use_lists *users, const nd_value *v, int user)
-{
-    (void)user;
-    users->first[v->node->number + 2]++;
-}
-
-static void list_user(use_lists *users, const nd_value *v, int user)
-{
-    users->items[users->first[v->node->number + 1]++] = user;
-}
-
-/* Calls `note` for every use of a result through any views. */
-static void each_use(const nd__block *b, use_lists *users, void (*note)(use_lists *, const nd_value *, int))
-{
-    for (int i = 0; i < b->m->node_count; i++) {
-        const nd__node *n = b->m->nodes[i];
-        for (int k = 0; k < n->input_count && b->need[i] && !nd__is_view(n); k++)
-            note(users, past_views(n->inputs[k]), i);
-    }
-    for (int i = 0; i < b->sink_count; i++)
-        if (nd__is_view(b->sinks[i].value->node))
-            note(users, past_views(b->sinks[i].value), -1);
-}
-
-static bool find_users(nd__block *b, use_lists *users)
-{
-    const int n = b->m->node_count;
-    users->first = nd__arena_alloc(b->arena, (size_t)n + 2, sizeof *users->first);
-    if (!users->first)
-        return nd__block_failed(b);
-    each_use(b, users, count_user);
-    for (int i = 2; i <= n + 1; i++)
-        users->first[i] += users->first[i - 1];
-    users->items = nd__arena_alloc(b->arena, (size_t)users->first[n + 1], sizeof *users->items);
-    if (!users->items)
-        return nd__block_failed(b);
-    each_use(b, users, list_user);
-    return true;
-}
-
 bool nd__group_nodes(nd__block *b)
 {
-    use_lists users = {0};
+    nd__lists users = {0};
     mark_memory(b);
-    if (!find_users(b, &users))
+    if (!nd__list_users(b, &users))
         return false;
     for (int i = 0; i < b->m->node_count && !b->failed; i++) {
         const nd__node *n = b->m->nodes[i];

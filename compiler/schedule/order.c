@@ -3,57 +3,7 @@
 
 enum { LITTLE = 4096 /* bytes */ };
 
-/* -- lists -------------------------------------------------------------------------------------------------------- */
-
-/* Makes lists for n things out of pairs (thing, number): each(b, pass) names them to nd__lists_add, twice. */
-typedef struct filling {
-    nd__lists *lists;
-    bool counting;
-} filling;
-
-static void add(filling *f, int thing, int number)
-{
-    if (f->counting)
-        f->lists->first[thing + 2]++;
-    else
-        f->lists->items[f->lists->first[thing + 1]++] = number;
-}
-
-static bool fill(nd__block *b, nd__lists *lists, int n, void (*each)(nd__block *b, filling *f))
-{
-    filling f = {lists, true};
-    lists->first = nd__arena_alloc(b->arena, (size_t)n + 2, sizeof *lists->first);
-    if (!lists->first)
-        return nd__block_failed(b);
-    each(b, &f);
-    for (int i = 2; i <= n + 1; i++)
-        lists->first[i] += lists->first[i - 1];
-    lists->items = nd__arena_alloc(b->arena, (size_t)lists->first[n + 1] + 1, sizeof *lists->items);
-    if (!lists->items)
-        return nd__block_failed(b);
-    f.counting = false;
-    each(b, &f);
-    return true;
-}
-
 /* -- readers of what is overwritten ------------------------------------------------------------------------------- */
-
-static void each_reader(nd__block *b, filling *f)
-{
-    for (int i = 0; i < b->group_count; i++) {
-        const nd__group *g = b->groups[i];
-        for (int k = 0; k < g->uses.count && g->merged < 0; k++) {
-            const int node = g->uses.items[k].value->node->number;
-            if (b->home[node] < 0)
-                add(f, node, i);
-        }
-    }
-}
-
-void nd__list_readers(nd__block *b)
-{
-    fill(b, &b->readers, b->m->node_count, each_reader);
-}
 
 /* Whether the group reads the leaf, other than at the very point at which it writes. */
 static bool reads(const nd__group *g, const nd_value *leaf, bool *apart)
@@ -131,13 +81,13 @@ static void make_ready(nd__queue *q, const nd__group *g)
     heap_push(takes_little(q->b, g) ? &q->little : &q->others, g->number);
 }
 
-static void each_wait(nd__block *b, filling *f)
+static void each_wait(nd__block *b, nd__filling *f)
 {
     for (int i = 0; i < b->group_count; i++) {
         nd__group *g = b->groups[i];
         g->waits = 0;
         for (int k = 0; k < g->after_count && g->merged < 0; k++, g->waits++)
-            add(f, nd__group_of(b, g->after[k])->number, i);
+            nd__list_add(f, nd__group_of(b, g->after[k])->number, i);
     }
 }
 
@@ -146,7 +96,7 @@ bool nd__queue_begin(nd__queue *q, nd__block *b)
     *q = (nd__queue){.b = b};
     q->little.numbers = nd__arena_alloc(b->arena, (size_t)b->group_count + 1, sizeof *q->little.numbers);
     q->others.numbers = nd__arena_alloc(b->arena, (size_t)b->group_count + 1, sizeof *q->others.numbers);
-    if (!q->little.numbers || !q->others.numbers || !fill(b, &q->next, b->group_count, each_wait))
+    if (!q->little.numbers || !q->others.numbers || !nd__lists_fill(b, &q->next, b->group_count, each_wait))
         return false;
     for (int i = 0; i < b->group_count; i++) {
         q->left += b->groups[i]->merged < 0;

@@ -39,7 +39,7 @@ static void inline_call(nd__copier *c, const nd__node *node)
 {
     const nd_function *f = nd__get(node, ND__A_body)->function;
     const size_t end = (size_t)node->number;
-    bool *need = calloc(2 * end + 1, sizeof *need), *depends = need + end;
+    bool *need = calloc(2 * end + 1, sizeof *need), *depends = need ? need + end : NULL;
     nd_value ***kept = calloc(end + 1, sizeof *kept);
     nd_value **results = nd__arena_alloc(&c->to->arena, (size_t)f->output_count, sizeof *results),
              **operands = nd__arena_alloc(&c->to->arena, (size_t)f->input_count, sizeof *operands);

@@ -59,7 +59,6 @@ struct nd__step {
     nd__step_kind kind;
     int number;           /* in order */
     const char *label;    /* what it computes: "hidden matmul+bias+relu" */
-    const char *choice;   /* KERNEL: what was chosen for it: "tile 4 x 4 vectors along n"; NULL: there was no choice */
     double cycles;        /* what it should take, all its turns and chunks (nd__plan_estimate) */
     int kernel;           /* KERNEL: index in plan->kernels */
     int chunks;           /* KERNEL: runs so often, on disjoint parts that may run at once; 0 is 1 */

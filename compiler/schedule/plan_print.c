@@ -248,8 +248,6 @@ static void print_kernel_step(printer *p, const nd__step *step, int indent)
     fprintf(p->out, "%4d  %*s%-*s %-*s %11s %9s %8s  %s\n", step->number, indent, "", LABEL - indent,
             step->label ? step->label : "", DOMAIN, domain, flops_text(flops, flops_moved),
             bytes_text(bytes, bytes_moved), time_text(time, step->cycles), k->name ? k->name : "");
-    if (step->choice)
-        fprintf(p->out, "%*s%s\n", 6 + indent + 4, "", step->choice);
     print_arguments(p, step, 6 + indent + 4);
 }
 

@@ -50,7 +50,8 @@ static nd_value *inside(nd_place place, nd_value *index, int64_t last_row)
     nd_value *i = nd_cast_at(place, index, index->dtype == ND_I64 ? ND_I64 : ND_I32);
     nd_value *last = nd__filled(to, place, i->dtype, &i->shape, (double)last_row),
              *zero = nd__filled(to, place, i->dtype, &i->shape, 0);
-    return nd_select_at(place, nd_lt_at(place, i, zero), last, nd_min_at(place, i, last));
+    nd_value *below = nd_min_at(place, i, last), *negative = nd_lt_at(place, i, zero);
+    return nd_select_at(place, negative, last, below);
 }
 
 /* The order of the sums, `lanes`, stays the node's: not that of a product of so many rows. */

@@ -3,6 +3,7 @@
  * Parts are cut along an axis of what is kept, never along one that is reduced, so that they change no bit, whoever
  * runs them. How many there are follows from the shape and the work. */
 #include "compiler/schedule/block.h"
+#include "compiler/schedule/cost.h"
 
 enum {
     GRAIN = 8, /* microseconds that a chunk should have at least: handing it out costs up to one */
@@ -12,7 +13,8 @@ enum {
 
 double nd__work(const nd__space *s)
 {
-    const double cycles = 3700, lanes = s->block->target->vector_bytes / 4; /* a microsecond; of a vector */
+    const double cycles = ND__CYCLES_A_MICROSECOND,
+                 lanes = s->block->target->vector_bytes / 4; /* a microsecond; of a vector */
     double each = 0, points = 1;
     for (int i = 0; i < s->expr_count; i++) {
         const nd__expr *x = &s->exprs[i];

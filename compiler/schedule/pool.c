@@ -4,6 +4,7 @@
  * image, or of the windows' places where the image is the result. Positions with the same taps, all but those at the
  * borders, have one piece of code. max_pool and max_pool_index of one image are one kernel. */
 #include "compiler/schedule/window.h"
+#include "compiler/schedule/cost.h"
 
 enum { DOWN = 4, RIGHT = 5, UNROLLED = 16 };
 
@@ -210,7 +211,7 @@ static void find_results(nd__block *b, const nd__group *g, pool *p)
 /* Microseconds: measured, a vector of elements of the windows takes a dozen cycles. */
 static double work(const pool *p)
 {
-    const double cycles = 3700, lanes = p->s.block->target->vector_bytes / 4;
+    const double cycles = ND__CYCLES_A_MICROSECOND, lanes = p->s.block->target->vector_bytes / 4;
     double elements = (double)p->s.size[0] * (double)p->s.size[3] * (double)p->w.places[0] * (double)p->w.places[1];
     return 12 * elements * (double)p->w.kernel[0] * (double)p->w.kernel[1] / (lanes * cycles);
 }

@@ -8,6 +8,7 @@
  *
  * A product with the attribute `lanes` is a few long rows instead: k lies in the lanes (product_dot.c). */
 #include "compiler/schedule/product.h"
+#include "compiler/schedule/cost.h"
 
 #include <string.h>
 
@@ -173,7 +174,7 @@ static bool decide(nd__matmul *p, nd__factor *a, nd__factor *b, nd__steps *steps
 /* Chunks: of the batch, or of whichever operand is larger, so that each part of it is read once. */
 static void cut(nd__matmul *p)
 {
-    const double microseconds = p->tile.cycles / 3700;
+    const double microseconds = p->tile.cycles / ND__CYCLES_A_MICROSECOND;
     if (p->rank > 2) {
         nd__cut(&p->s, 0, 1, microseconds * (double)p->s.size[0]);
         return;

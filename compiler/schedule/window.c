@@ -1,5 +1,6 @@
 /* How windows walk along an axis, and images in memory. */
 #include "compiler/schedule/window.h"
+#include "compiler/schedule/cost.h"
 
 /* -- walks ----------------------------------------------------------------------------------------------------------
  */
@@ -147,7 +148,8 @@ void nd__add_image(nd__space *s, nd__image *image, const int64_t *walk)
 
 double nd__conv_work(const nd__space *s, const nd__conv *c)
 {
-    const double cycles = 3700, lanes = s->block->target->vector_bytes / 4; /* a microsecond; of a vector */
+    const double cycles = ND__CYCLES_A_MICROSECOND,
+                 lanes = s->block->target->vector_bytes / 4; /* a microsecond; of a vector */
     const int64_t *kernel = c->window.kernel;
     return (double)nd__elements(c->y) * (double)kernel[0] * (double)kernel[1] * (double)c->in / (lanes * cycles);
 }

@@ -114,8 +114,9 @@ static nd_value *spread_named(const nd__node *slice, nd_value *dy, int axis)
     index = nd_sub_at(place, index, nd_const_at(place, m, (double)p.first));
     if (p.step != 1) {
         nd_value *step = nd_const_at(place, m, (double)p.step);
-        nd_value *shown = nd_eq_at(place, nd_mod_at(place, index, step), nd_const_at(place, m, 0));
-        index = nd_select_at(place, shown, nd_floordiv_at(place, index, step), nd_const_at(place, m, -1));
+        nd_value *rest = nd_mod_at(place, index, step), *shown = nd_eq_at(place, rest, nd_const_at(place, m, 0));
+        nd_value *row = nd_floordiv_at(place, index, step);
+        index = nd_select_at(place, shown, row, nd_const_at(place, m, -1));
     }
     return move_axis(place, nd_gather_at(place, move_axis(place, dy, axis, 0), index), 0, axis);
 }

@@ -41,8 +41,8 @@ static void grad_pow(nd__rule_call *s)
         s->dx[0] = MUL(s->dy, SELECT(nd_eq_at(s->place, X(1), NUMBER(X(1), 0)), NUMBER(X(0), 0), slope));
     }
     if (s->wants[1]) {
-        nd_value *flat =
-            nd_and_at(s->place, nd_eq_at(s->place, X(0), NUMBER(X(0), 0)), nd_gt_at(s->place, X(1), NUMBER(X(1), 0)));
+        nd_value *zero = nd_eq_at(s->place, X(0), NUMBER(X(0), 0));
+        nd_value *flat = nd_and_at(s->place, zero, nd_gt_at(s->place, X(1), NUMBER(X(1), 0)));
         s->dx[1] = MUL(s->dy, SELECT(flat, NUMBER(X(0), 0), MUL(s->y, nd_log_at(s->place, X(0)))));
     }
 }

@@ -32,7 +32,8 @@ nd_value *nd_uniform_at(nd_place place, nd_value *key, uint64_t stream, nd_dtype
     if (!float_dtype(place, "uniform", key, dtype))
         return key ? &key->node->module->poison : NULL;
     nd_value *bits = nd_random_bits_at(place, key, stream, shape);
-    return nd_mul_at(place, top_bits(place, bits, dtype), nd_const_at(place, nd_value_module(bits), bit_scale(dtype)));
+    nd_value *top = top_bits(place, bits, dtype);
+    return nd_mul_at(place, top, nd_const_at(place, nd_value_module(bits), bit_scale(dtype)));
 }
 
 nd_value *nd_normal_at(nd_place place, nd_value *key, uint64_t stream, nd_dtype dtype, nd_shape shape)
@@ -45,9 +46,11 @@ nd_value *nd_normal_at(nd_place place, nd_value *key, uint64_t stream, nd_dtype 
     for (int i = 0; i < shape.rank && i + 1 < ND_MAX_RANK; i++)
         both.dims[i + 1] = shape.dims[i];
     nd_value *bits = nd_random_bits_at(place, key, stream, both);
-    nd_value *u = nd_add_at(place, top_bits(place, nd_at_at(place, bits, "0"), dtype), nd_const_at(place, m, 1));
+    nd_value *u = top_bits(place, nd_at_at(place, bits, "0"), dtype);
+    u = nd_add_at(place, u, nd_const_at(place, m, 1));
     nd_value *v = top_bits(place, nd_at_at(place, bits, "1"), dtype);
     nd_value *log_u = nd_log_at(place, nd_mul_at(place, u, nd_const_at(place, m, bit_scale(dtype))));
     nd_value *angle = nd_mul_at(place, v, nd_const_at(place, m, 0x1.921fb54442d18p+2 * bit_scale(dtype))); /* 2 pi v */
-    return nd_mul_at(place, nd_sqrt_at(place, nd_mul_at(place, log_u, nd_const_at(place, m, -2))), nd_cos_at(place, angle));
+    nd_value *radius = nd_sqrt_at(place, nd_mul_at(place, log_u, nd_const_at(place, m, -2)));
+    return nd_mul_at(place, radius, nd_cos_at(place, angle));
 }

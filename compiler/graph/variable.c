@@ -121,13 +121,21 @@ static nd_value *seed_of(nd_module *m)
 static nd_value *uniform_between(nd_place place, nd_module *m, const nd__variable *v, double low, double high)
 {
     nd_value *u = nd_uniform_at(place, seed_of(m), stream_of(v->name), v->dtype, v->shape);
-    return nd_add_at(place, nd_mul_at(place, u, nd_const_at(place, m, high - low)), nd_const_at(place, m, low));
+    nd_value *above = nd_mul_at(place, u, nd_const_at(place, m, high - low));
+    return nd_add_at(place, above, nd_const_at(place, m, low));
+}
+
+/* mean + deviation * z */
+static nd_value *around(nd_place place, nd_module *m, nd_value *z, double mean, double deviation)
+{
+    nd_value *from_mean = nd_mul_at(place, z, nd_const_at(place, m, deviation));
+    return nd_add_at(place, from_mean, nd_const_at(place, m, mean));
 }
 
 static nd_value *normal_around(nd_place place, nd_module *m, const nd__variable *v, double mean, double deviation)
 {
     nd_value *z = nd_normal_at(place, seed_of(m), stream_of(v->name), v->dtype, v->shape);
-    return nd_add_at(place, nd_mul_at(place, z, nd_const_at(place, m, deviation)), nd_const_at(place, m, mean));
+    return around(place, m, z, mean, deviation);
 }
 
 /* Normal, cut at two deviations: z = sqrt(2) erfinv(u), u uniform in +-erf(sqrt(2)). Newton's method for erf(x) = u
@@ -139,11 +147,12 @@ static nd_value *truncated_around(nd_place place, nd_module *m, const nd__variab
     nd_value *u = uniform_between(place, m, v, -edge, edge);
     nd_value *x = nd_mul_at(place, u, nd_const_at(place, m, slope));
     for (int i = 0; i < 6; i++) {
-        nd_value *missing = nd_mul_at(place, nd_sub_at(place, u, nd_erf_at(place, x)), nd_const_at(place, m, slope));
+        nd_value *missing = nd_sub_at(place, u, nd_erf_at(place, x));
+        missing = nd_mul_at(place, missing, nd_const_at(place, m, slope));
         x = nd_add_at(place, x, nd_mul_at(place, missing, nd_exp_at(place, nd_mul_at(place, x, x))));
     }
     nd_value *z = nd_mul_at(place, x, nd_const_at(place, m, 0x1.6a09e667f3bcdp+0)); /* sqrt(2) */
-    return nd_add_at(place, nd_mul_at(place, z, nd_const_at(place, m, deviation)), nd_const_at(place, m, mean));
+    return around(place, m, z, mean, deviation);
 }
 
 /* v less what it has of the rows of `basis`, as often as it takes to be exact: twice (Kahan; Giraud et al. 2005, "The

@@ -30,7 +30,8 @@ nd_value *nd_gelu_at(nd_place place, nd_value *x)
     if (!m)
         return other;
     nd_value *e = nd_erf_at(place, nd_mul_at(place, x, nd_const_at(place, m, 0x1.6a09e667f3bcdp-1))); /* 1 / sqrt(2) */
-    nd_value *part = nd_mul_at(place, nd_const_at(place, m, 0.5), nd_add_at(place, nd_const_at(place, m, 1), e));
+    nd_value *half = nd_const_at(place, m, 0.5);
+    nd_value *part = nd_mul_at(place, half, nd_add_at(place, nd_const_at(place, m, 1), e));
     return nd_mul_at(place, x, part);
 }
 
@@ -109,9 +110,10 @@ nd_value *nd_logsumexp_at(nd_place place, nd_value *x, nd_axes axes, bool keepdi
     if (!m)
         return other;
     nd_value *largest = nd_reduce_max_at(place, x, axes, true);
-    nd_value *finite = nd_lt_at(place, nd_abs_at(place, largest), nd_const_at(place, m, INFINITY));
+    nd_value *size = nd_abs_at(place, largest), *finite = nd_lt_at(place, size, nd_const_at(place, m, INFINITY));
     nd_value *shift = nd_stop_gradient_at(place, nd_select_at(place, finite, largest, nd_const_at(place, m, 0)));
     nd_value *sum = nd_sum_at(place, nd_exp_at(place, nd_sub_at(place, x, shift)), axes, false);
-    nd_value *y = nd_add_at(place, nd_log_at(place, sum), nd_reshape_at(place, shift, nd_value_shape(sum)));
+    nd_value *log = nd_log_at(place, sum);
+    nd_value *y = nd_add_at(place, log, nd_reshape_at(place, shift, nd_value_shape(sum)));
     return keepdims ? nd_reshape_at(place, y, nd_value_shape(shift)) : y;
 }

@@ -23,7 +23,7 @@ static nd_value *number(nd__optimizer *o, double value)
 /* w - rate * (a / (sqrt(s) + epsilon)) */
 static void move(nd__optimizer *o, nd_value *w, nd_value *rate, nd_value *a, nd_value *s)
 {
-    nd_value *scale = nd_add_at(o->place, nd_sqrt_at(o->place, s), number(o, o->set.epsilon));
+    nd_value *root = nd_sqrt_at(o->place, s), *scale = nd_add_at(o->place, root, number(o, o->set.epsilon));
     nd_value *by = nd_mul_at(o->place, rate, nd_div_at(o->place, a, scale));
     nd_assign_at(o->place, o->f, w, nd_sub_at(o->place, w, by));
 }
@@ -44,7 +44,8 @@ static void update_rmsprop_centred(nd__optimizer *o, nd_value *w, nd_value *g)
 {
     nd_place place = o->place;
     nd_value *s = follow(o, w, "squares", o->set.beta2, square(o, g)), *a = follow(o, w, "mean", o->set.beta2, g);
-    nd_value *variance = nd_add_at(place, nd_sub_at(place, s, square(o, a)), number(o, o->set.epsilon));
+    nd_value *variance = nd_sub_at(place, s, square(o, a));
+    variance = nd_add_at(place, variance, number(o, o->set.epsilon));
     nd_value *by = nd_mul_at(place, o->rate, nd_div_at(place, g, nd_sqrt_at(place, variance)));
     nd_value *v = nd__slot(place, w, "velocity");
     nd_value *next = nd_add_at(place, nd_mul_at(place, number(o, o->set.momentum), v), by);
@@ -65,7 +66,8 @@ static nd_value *time_of(nd__optimizer *o, int later)
 static nd_value *correction(nd__optimizer *o, double beta)
 {
     nd_value *one = nd_const_of_at(o->place, o->m, ND_F64, 1);
-    nd_value *power = nd_pow_at(o->place, nd_const_of_at(o->place, o->m, ND_F64, beta), time_of(o, 0));
+    nd_value *base = nd_const_of_at(o->place, o->m, ND_F64, beta);
+    nd_value *power = nd_pow_at(o->place, base, time_of(o, 0));
     nd_value *c = nd_div_at(o->place, one, nd_sub_at(o->place, one, power));
     return nd__scalar_as(o->place, c, o->dtype);
 }
@@ -91,10 +93,17 @@ static void prepare_nadam(nd__optimizer *o)
 static nd_value *momentum_at(nd__optimizer *o, int later)
 {
     nd_place place = o->place;
-    nd_value *exponent = nd_div_at(place, time_of(o, later), number(o, 250));
+    nd_value *time = time_of(o, later), *exponent = nd_div_at(place, time, number(o, 250));
     nd_value *power = nd_pow_at(place, nd_const_of_at(place, o->m, ND_F64, 0.96), exponent);
-    nd_value *part = nd_sub_at(place, number(o, 1), nd_mul_at(place, number(o, 0.5), power));
+    nd_value *one = number(o, 1), *part = nd_sub_at(place, one, nd_mul_at(place, number(o, 0.5), power));
     return nd_mul_at(place, number(o, o->set.beta1), part);
+}
+
+/* p x + q y; p and q are scalars, of f64. */
+static nd_value *weighted(const nd__optimizer *o, nd_value *p, nd_value *x, nd_value *q, nd_value *y)
+{
+    nd_value *px = nd_mul_at(o->place, nd__scalar_as(o->place, p, o->dtype), x);
+    return nd_add_at(o->place, px, nd_mul_at(o->place, nd__scalar_as(o->place, q, o->dtype), y));
 }
 
 static void update_nadam(nd__optimizer *o, nd_value *w, nd_value *g)
@@ -108,11 +117,9 @@ static void update_nadam(nd__optimizer *o, nd_value *w, nd_value *g)
     nd_value *ca = nd_div_at(place, next, nd_sub_at(place, one, nd_mul_at(place, product, next)));
 
     nd_value *a = nd__slot(place, w, "mean"), *s = follow(o, w, "squares", o->set.beta2, square(o, g));
-    nd_value *mean = nd_add_at(place, nd_mul_at(place, nd__scalar_as(place, now, o->dtype), a),
-                               nd_mul_at(place, nd__scalar_as(place, rest, o->dtype), g));
+    nd_value *mean = weighted(o, now, a, rest, g);
     nd_assign_at(place, o->f, a, mean);
-    nd_value *ahead = nd_add_at(place, nd_mul_at(place, nd__scalar_as(place, cg, o->dtype), g),
-                                nd_mul_at(place, nd__scalar_as(place, ca, o->dtype), mean));
+    nd_value *ahead = weighted(o, cg, g, ca, mean);
     move(o, w, o->rate, ahead, nd_mul_at(place, s, o->scalars[1]));
 }
 
@@ -122,8 +129,9 @@ static void update_lion(nd__optimizer *o, nd_value *w, nd_value *g)
     nd_value *a = nd__slot(place, w, "mean"), *zero = number(o, 0);
     nd_value *c = nd__running_mean(place, a, o->set.beta1, g);
     /* What is neither above nor below 0 stays itself, so that a NaN is seen. */
-    nd_value *sign = nd_select_at(place, nd_gt_at(place, c, zero), number(o, 1),
-                                  nd_select_at(place, nd_lt_at(place, c, zero), number(o, -1), c));
+    nd_value *below = nd_lt_at(place, c, zero), *sign = nd_select_at(place, below, number(o, -1), c);
+    nd_value *above = nd_gt_at(place, c, zero);
+    sign = nd_select_at(place, above, number(o, 1), sign);
     nd_assign_at(place, o->f, w, nd_sub_at(place, w, nd_mul_at(place, o->rate, sign)));
     nd_assign_at(place, o->f, a, nd__running_mean(place, a, o->set.beta2, g));
 }

@@ -61,8 +61,8 @@ static nd_value *call(nd_layer *l, nd_value *x, const nd_call_options *options)
     nd_value *all = nd_layer_call_at(place, a->qkv, x, options);
     all = nd_reshape_at(place, all, ND_SHAPE(batch, length, 3, a->heads, head));
     all = nd_transpose_at(place, all, ND_AXES(2, 0, 3, 1, 4)); /* [3, B, heads, T, d] */
-    nd_value *seen = nd_dot_product_attention_at(place, nd_at_at(place, all, "0"), nd_at_at(place, all, "1"),
-                                                 nd_at_at(place, all, "2"), a->causal); /* [B, heads, T, d] */
+    nd_value *q = nd_at_at(place, all, "0"), *k = nd_at_at(place, all, "1"), *v = nd_at_at(place, all, "2");
+    nd_value *seen = nd_dot_product_attention_at(place, q, k, v, a->causal); /* [B, heads, T, d] */
     seen = nd_reshape_at(place, nd_transpose_at(place, seen, ND_AXES(0, 2, 1, 3)), x->shape);
     return nd_layer_call_at(place, a->projection, seen, options);
 }

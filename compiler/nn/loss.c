@@ -64,14 +64,14 @@ nd_value *nd_cross_entropy_weighted_at(nd_place place, nd_value *logits, nd_valu
     if (smoothing > 0) {
         nd_value *classes = nd_size_at(place, m, logits->dtype, nd__last_size(logits));
         nd_value *each = nd_div_at(place, nd_const_at(place, m, smoothing), classes);
-        label = nd_add_at(place, nd_mul_at(place, nd_const_at(place, m, 1 - smoothing), label),
-                          nd_mul_at(place, each, last_sum(place, z, false)));
+        label = nd_mul_at(place, nd_const_at(place, m, 1 - smoothing), label);
+        label = nd_add_at(place, label, nd_mul_at(place, each, last_sum(place, z, false)));
     }
     nd_value *row = nd_sub_at(place, all, label);
     if (!weights)
         return mean_of(place, row);
-    return nd_div_at(place, nd_sum_at(place, nd_mul_at(place, weights, row), ND_ALL_AXES, false),
-                     nd_sum_at(place, weights, ND_ALL_AXES, false));
+    nd_value *weighted = nd_sum_at(place, nd_mul_at(place, weights, row), ND_ALL_AXES, false);
+    return nd_div_at(place, weighted, nd_sum_at(place, weights, ND_ALL_AXES, false));
 }
 
 /* Whether there is an axis of classes. */
@@ -101,8 +101,8 @@ nd_value *nd_binary_cross_entropy_at(nd_place place, nd_value *logits, nd_value 
     if (!m)
         return other;
     /* max and not relu: at 0 its gradient is a half, which makes the sum's sigmoid(0) - target. */
-    nd_value *linear =
-        nd_sub_at(place, nd_max_at(place, logits, nd_const_at(place, m, 0)), nd_mul_at(place, logits, target));
+    nd_value *linear = nd_max_at(place, logits, nd_const_at(place, m, 0));
+    linear = nd_sub_at(place, linear, nd_mul_at(place, logits, target));
     nd_value *rest = nd_log1p_at(place, nd_exp_at(place, nd_neg_at(place, nd_abs_at(place, logits))));
     return mean_of(place, nd_add_at(place, linear, rest));
 }
@@ -148,7 +148,7 @@ nd_value *nd_huber_at(nd_place place, nd_value *prediction, nd_value *target, do
     if (!(delta > 0))
         return nd__fail(m, ND_ERR_ARGUMENT, place, "huber: delta is %g, expected more than 0", delta);
     nd_value *d = nd_sub_at(place, prediction, target), *a = nd_abs_at(place, d), *edge = nd_const_at(place, m, delta);
-    nd_value *near = nd_mul_at(place, nd_const_at(place, m, 0.5), nd_mul_at(place, d, d));
+    nd_value *half = nd_const_at(place, m, 0.5), *near = nd_mul_at(place, half, nd_mul_at(place, d, d));
     nd_value *far = nd_mul_at(place, edge, nd_sub_at(place, a, nd_const_at(place, m, 0.5 * delta)));
     return mean_of(place, nd_select_at(place, nd_le_at(place, a, edge), near, far));
 }
@@ -159,6 +159,7 @@ nd_value *nd_hinge_at(nd_place place, nd_value *prediction, nd_value *target)
     nd_module *m = nd__nn_pair(place, "hinge", prediction, target, &other);
     if (!m)
         return other;
-    nd_value *margin = nd_sub_at(place, nd_const_at(place, m, 1), nd_mul_at(place, target, prediction));
+    nd_value *one = nd_const_at(place, m, 1);
+    nd_value *margin = nd_sub_at(place, one, nd_mul_at(place, target, prediction));
     return mean_of(place, nd_relu_at(place, margin));
 }

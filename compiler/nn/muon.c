@@ -16,8 +16,8 @@ static nd_value *orthogonal(nd__optimizer *o, nd_value *u)
     nd_value *x = nd_div_at(place, u, nd_add_at(place, norm, nd_const_at(place, o->m, o->set.epsilon)));
     for (int i = 0; i < ROUNDS; i++) {
         nd_value *q = nd_matmul_t_at(place, x, tall, x, !tall);
-        nd_value *p = nd_add_at(place, nd_mul_at(place, nd_const_at(place, o->m, b), q),
-                                nd_mul_at(place, nd_const_at(place, o->m, c), nd_matmul_at(place, q, q)));
+        nd_value *bq = nd_mul_at(place, nd_const_at(place, o->m, b), q), *qq = nd_matmul_at(place, q, q);
+        nd_value *p = nd_add_at(place, bq, nd_mul_at(place, nd_const_at(place, o->m, c), qq));
         nd_value *px = tall ? nd_matmul_at(place, x, p) : nd_matmul_at(place, p, x);
         x = nd_add_at(place, nd_mul_at(place, nd_const_at(place, o->m, a), x), px);
     }

@@ -163,8 +163,8 @@ void nd__optimize(nd__optimizer *o, nd_value *loss, size_t n, nd_value *const *v
 nd_value *nd__running_mean(nd_place place, nd_value *mean, double keep, nd_value *x)
 {
     nd_module *m = mean->node->module;
-    return nd_add_at(place, nd_mul_at(place, nd_const_at(place, m, keep), mean),
-                     nd_mul_at(place, nd_const_at(place, m, 1 - keep), x));
+    nd_value *old = nd_mul_at(place, nd_const_at(place, m, keep), mean);
+    return nd_add_at(place, old, nd_mul_at(place, nd_const_at(place, m, 1 - keep), x));
 }
 
 /* -- gradient descent --------------------------------------------------------------------------------------------- */

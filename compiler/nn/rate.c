@@ -14,7 +14,8 @@ static nd_value *begin(nd_place place, const char *what, nd_value *steps, int64_
     if (length < 1)
         return nd__fail(m, ND_ERR_ARGUMENT, place, "%s: %s is %lld, expected 1 or more", what, length_name,
                         (long long)length);
-    return nd_max_at(place, nd_cast_at(place, steps, ND_F64), nd_const_at(place, m, 0));
+    nd_value *s = nd_cast_at(place, steps, ND_F64);
+    return nd_max_at(place, s, nd_const_at(place, m, 0));
 }
 
 static nd_value *number(nd_place place, const nd_value *s, double value)
@@ -29,7 +30,8 @@ static nd_value *over(nd_place place, nd_value *s, double length)
 
 static nd_value *power(nd_place place, double rate, double factor, nd_value *exponent)
 {
-    return nd_mul_at(place, number(place, exponent, rate), nd_pow_at(place, number(place, exponent, factor), exponent));
+    nd_value *first = number(place, exponent, rate);
+    return nd_mul_at(place, first, nd_pow_at(place, number(place, exponent, factor), exponent));
 }
 
 nd_value *nd_rate_stairs_at(nd_place place, nd_value *steps, double rate, int64_t every, double factor)
@@ -48,14 +50,15 @@ nd_value *nd_rate_exponential_at(nd_place place, nd_value *steps, double rate, i
 static nd_value *half_cosine(nd_place place, double swing, nd_value *part)
 {
     nd_value *angle = nd_mul_at(place, number(place, part, 0x1.921fb54442d18p+1), part);
-    return nd_add_at(place, number(place, part, 0.5),
-                     nd_mul_at(place, number(place, part, swing), nd_cos_at(place, angle)));
+    nd_value *half = number(place, part, 0.5), *wave = nd_cos_at(place, angle);
+    return nd_add_at(place, half, nd_mul_at(place, number(place, part, swing), wave));
 }
 
 /* from + (to - from) * way */
 static nd_value *between(nd_place place, double from, double to, nd_value *way)
 {
-    return nd_add_at(place, number(place, way, from), nd_mul_at(place, number(place, way, to - from), way));
+    nd_value *start = number(place, way, from);
+    return nd_add_at(place, start, nd_mul_at(place, number(place, way, to - from), way));
 }
 
 nd_value *nd_rate_cosine_at(nd_place place, nd_value *steps, double rate, int64_t total, double lowest)
@@ -86,8 +89,10 @@ nd_value *nd_rate_one_cycle_at(nd_place place, nd_value *steps, double highest, 
         return s;
     const double rise = 0.3 * (double)total, fall = 0.7 * (double)total;
     nd_value *up = half_cosine(place, -0.5, over(place, s, rise));
-    nd_value *past = nd_sub_at(place, nd_min_at(place, s, number(place, s, (double)total)), number(place, s, rise));
+    nd_value *past = nd_min_at(place, s, number(place, s, (double)total));
+    past = nd_sub_at(place, past, number(place, s, rise));
     nd_value *down = half_cosine(place, -0.5, over(place, past, fall));
-    return nd_select_at(place, nd_lt_at(place, s, number(place, s, rise)), between(place, highest / 25, highest, up),
-                        between(place, highest, highest / 250000, down));
+    nd_value *rises = nd_lt_at(place, s, number(place, s, rise));
+    nd_value *early = between(place, highest / 25, highest, up);
+    return nd_select_at(place, rises, early, between(place, highest, highest / 250000, down));
 }

@@ -66,7 +66,8 @@ void nd_average_weights_at(nd_place place, nd_function *f, size_t n, nd_value *c
         if (!u)
             continue;
         nd_value *rest = nd_sub_at(place, nd_const_at(place, f->module, 1), keep);
-        nd_assign_at(place, f, a, nd_add_at(place, nd_mul_at(place, keep, a), nd_mul_at(place, rest, u->value)));
+        nd_value *old = nd_mul_at(place, keep, a);
+        nd_assign_at(place, f, a, nd_add_at(place, old, nd_mul_at(place, rest, u->value)));
     }
 }
 

@@ -18,7 +18,81 @@ static char *file_name(const char *path, const char *ending)
     return name;
 }
 
-static nd_status write_header(const nd__lowered *l, const nd_program_info *info, const char *path, const char *prefix,
+/* A module lowered for one or several processors. */
+typedef struct variants {
+    nd__lowered of[ND__MAX_VARIANTS];
+    nd__variant given[ND__MAX_VARIANTS]; /* the same as the back end takes it */
+    int count;
+} variants;
+
+static nd_status refuse_processors(nd__message *message, const char *list, const char *problem)
+{
+    return nd__message_set(message, ND_ERR_TARGET,
+                           "cpu \"%s\": %s; expected one, or some levels in rising order such as "
+                           "\"x86-64-v3,x86-64-v4\"",
+                           list, problem);
+}
+
+/* Lowers the module for the next processor of the list. */
+static nd_status add_variant(variants *all, nd_module *module, const nd_compile_options *options, const char *cpu,
+                             nd__message *message)
+{
+    if (all->count == ND__MAX_VARIANTS)
+        return refuse_processors(message, options->cpu, "too many processors");
+    nd__lowered *l = &all->of[all->count];
+    nd_compile_options own = *options;
+    own.cpu = cpu;
+    nd_status status = nd__lower_module(l, module, &own, message);
+    if (status != ND_OK)
+        return status;
+    all->given[all->count++] = (nd__variant){&l->target, nd__lowered_plans(l)};
+    if (all->count > 1 && !(nd__target_level(&l[-1].target) < nd__target_level(&l->target)))
+        return refuse_processors(message, options->cpu, "one has no more instructions than the one before it");
+    return nd__lowered_show(l, &own, message);
+}
+
+/* "a,b": each of them; NULL: this machine's. */
+static nd_status lower_variants(variants *all, nd_module *module, const nd_compile_options *options,
+                                nd__message *message)
+{
+    const char *list = options->cpu;
+    if (!list || !strchr(list, ','))
+        return add_variant(all, module, options, list, message);
+    nd_status status = ND_OK;
+    for (const char *at = list; at && status == ND_OK; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        char cpu[32];
+        size_t n = strcspn(at, ",");
+        if (n == 0 || n >= sizeof cpu)
+            return refuse_processors(message, list, n ? "a name is too long" : "a name is missing");
+        memcpy(cpu, at, n);
+        cpu[n] = '\0';
+        if (strcmp(cpu, "native") == 0)
+            return refuse_processors(message, list, "\"native\" may have more than its level and stands alone");
+        status = add_variant(all, module, options, cpu, message);
+    }
+    return status;
+}
+
+static void release_variants(variants *all)
+{
+    for (int v = 0; v < all->count; v++)
+        nd__lowered_release(&all->of[v]);
+}
+
+/* What a call needs, whichever variant it runs. */
+static void set_arena(const variants *all, int plan, nd_program_function_info *f)
+{
+    int64_t fixed = 0, each = 0;
+    for (int v = 0; v < all->count; v++) {
+        const nd__plan *p = all->of[v].plans[plan];
+        fixed = p->arena_size > fixed ? p->arena_size : fixed;
+        each = p->worker_size > each ? p->worker_size : each;
+    }
+    f->arena_size = (size_t)(fixed + each);
+    f->worker_size = (size_t)each;
+}
+
+static nd_status write_header(const variants *all, const nd_program_info *info, const char *path, const char *prefix,
                               nd__message *message)
 {
     char text[ND__MESSAGE] = "";
@@ -26,7 +100,7 @@ static nd_status write_header(const nd__lowered *l, const nd_program_info *info,
     nd_status status = nd__writer_open(&writer, path, message);
     if (status != ND_OK)
         return status;
-    status = nd__header_write(info, nd__lowered_plans(l), &l->target, prefix, writer.file, text, sizeof text);
+    status = nd__header_write(info, all->given, all->count, prefix, writer.file, text, sizeof text);
     if (status == ND_OK)
         return nd__writer_close(&writer, true, message);
     nd__message_set(message, status, "%s", text);
@@ -36,24 +110,22 @@ static nd_status write_header(const nd__lowered *l, const nd_program_info *info,
     return status;
 }
 
-static nd_status write_files(const nd__lowered *l, const char *path, const char *prefix, nd__message *message)
+static nd_status write_files(const variants *all, const char *path, const char *prefix, nd__message *message)
 {
     char text[ND__MESSAGE] = "";
     nd__arena arena = {0};
     nd_program_info info = {0};
     char *object = file_name(path, ".o"), *header = file_name(path, ".h");
+    const int count = all->of[0].count;
     nd_status status = ND_OK;
-    if (!object || !header || !nd__program_tables(l->m, &arena, &info))
+    if (!object || !header || !nd__program_tables(all->of[0].m, &arena, &info))
         status = nd__no_memory(message);
-    for (int i = 0; i < l->count && status == ND_OK; i++) { /* the tables lie in our arena */
-        nd_program_function_info *f = (nd_program_function_info *)&info.functions[i];
-        f->arena_size = (size_t)(l->plans[i]->arena_size + l->plans[i]->worker_size);
-        f->worker_size = (size_t)l->plans[i]->worker_size;
-    }
+    for (int i = 0; i < count && status == ND_OK; i++) /* the tables lie in our arena */
+        set_arena(all, i, (nd_program_function_info *)&info.functions[i]);
     if (status == ND_OK)
-        status = write_header(l, &info, header, prefix, message);
+        status = write_header(all, &info, header, prefix, message);
     if (status == ND_OK) {
-        status = nd__object_write(nd__lowered_plans(l), l->count, &l->target, prefix, object, text, sizeof text);
+        status = nd__object_write(all->given, all->count, count, prefix, object, text, sizeof text);
         if (status != ND_OK) {
             nd__message_set(message, status, "%s", text);
             remove(header);
@@ -70,18 +142,15 @@ nd_status nd_compile_files(nd_module *module, const nd_compile_options *options,
 {
     static const nd_compile_options defaults = {0};
     nd__message message = {0};
-    nd__lowered l;
+    variants all = {.count = 0};
     nd_status status = ND_OK;
     if (!module || !path)
         status = nd__message_set(&message, ND_ERR_ARGUMENT, "nd_compile_files: %s is NULL", module ? "path" : "module");
     else
-        status = nd__lower_module(&l, module, options ? options : &defaults, &message);
-    if (status == ND_OK) {
-        status = nd__lowered_show(&l, options ? options : &defaults, &message);
-        if (status == ND_OK)
-            status = write_files(&l, path, prefix ? prefix : nd_module_name(module), &message);
-        nd__lowered_release(&l);
-    }
+        status = lower_variants(&all, module, options ? options : &defaults, &message);
+    if (status == ND_OK)
+        status = write_files(&all, path, prefix ? prefix : nd_module_name(module), &message);
+    release_variants(&all);
     nd__message_out(&message, text, size);
     return status;
 }

@@ -316,6 +316,41 @@ START_TEST(an_input_that_is_not_listed)
 }
 END_TEST
 
+/* Files may be for several processors, that rise. */
+START_TEST(files_for_several_processors)
+{
+    static const struct {
+        const char *cpu;
+        nd_status status;
+        const char *says;
+    } cases[] = {
+        {"x86-64,x86-64-v3", ND_OK, ""},
+        {"nehalem,haswell,znver4", ND_OK, ""},
+        {"native,x86-64-v4", ND_ERR_TARGET, "stands alone"},
+        {"x86-64-v4,x86-64-v3", ND_ERR_TARGET, "no more instructions"},
+        {"x86-64-v3,haswell", ND_ERR_TARGET, "no more instructions"},
+        {"x86-64-v3,,x86-64-v4", ND_ERR_TARGET, "a name is missing"},
+        {"x86-64-v3,", ND_ERR_TARGET, "a name is missing"},
+        {"x86-64,abacus", ND_ERR_TARGET, "unknown processor \"abacus\""},
+        {"x86-64,a-name-longer-than-that-of-any-processor", ND_ERR_TARGET, "a name is too long"},
+    };
+    nd_module *m = nd_module_create("several");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(100));
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_exp(x)));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char message[512] = "";
+        nd_compile_options options = {.cpu = cases[i].cpu};
+        nd_status status = nd_compile_files(m, &options, temp_path("several"), NULL, message, sizeof message);
+        ck_assert_msg(status == cases[i].status && strstr(message, cases[i].says), "%s: %s", cases[i].cpu, message);
+    }
+    char *header = temp_read(temp_path("several.h"));
+    ck_assert_msg(strstr(header, "for nehalem, haswell, znver4, whichever the processor has at the first call"), "%s",
+                  header);
+    free(header);
+    nd_module_destroy(m);
+}
+END_TEST
+
 static nd_status compile_once(nd_module *m, int way, FILE *out)
 {
     if (way == 0)
@@ -632,6 +667,7 @@ int main(void)
     tcase_add_test(all, layers_are_compiled_once);
     tcase_add_test(all, memory_runs_out);
     tcase_add_test(all, ahead_of_time);
+    tcase_add_test(all, files_for_several_processors);
     tcase_add_test(all, threads_change_no_bit);
     tcase_add_test(all, threads_that_cannot_be);
     suite_add_tcase(suite, all);

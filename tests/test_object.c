@@ -105,24 +105,33 @@ static nd__plan *step_plan(void)
     return p;
 }
 
-/* Writes NAME.o and NAME.h; gives the header's path. */
-static const char *write_model(const char *name, const char *cpu, const char *prefix)
+/* Writes NAME.o and NAME.h for some processors; gives the header's path. */
+static const char *write_variants(const char *name, int count, const char *const *cpus, const char *prefix)
 {
     char file[64];
     const nd__plan *plans[] = {init_plan(), step_plan()};
-    nd__target target;
-    ck_assert_int_eq(nd__target_find(cpu, &target, message, sizeof message), ND_OK);
+    nd__target targets[ND__MAX_VARIANTS];
+    nd__variant variants[ND__MAX_VARIANTS];
+    for (int v = 0; v < count; v++) {
+        ck_assert_int_eq(nd__target_find(cpus[v], &targets[v], message, sizeof message), ND_OK);
+        variants[v] = (nd__variant){&targets[v], plans};
+    }
     snprintf(file, sizeof file, "%s.o", name);
-    nd_status status = nd__object_write(plans, 2, &target, prefix, temp_path(file), message, sizeof message);
+    nd_status status = nd__object_write(variants, count, 2, prefix, temp_path(file), message, sizeof message);
     ck_assert_msg(status == ND_OK, "%s", message);
     snprintf(file, sizeof file, "%s.h", name);
     const char *path = temp_path(file);
     FILE *out = fopen(path, "w");
     ck_assert_ptr_nonnull(out);
-    status = nd__header_write(&info, plans, &target, prefix, out, message, sizeof message);
+    status = nd__header_write(&info, variants, count, prefix, out, message, sizeof message);
     ck_assert_msg(status == ND_OK, "%s", message);
     ck_assert_int_eq(fclose(out), 0);
     return path;
+}
+
+static const char *write_model(const char *name, const char *cpu, const char *prefix)
+{
+    return write_variants(name, 1, &cpu, prefix);
 }
 
 /* -- the compiler of the house ---------------------------------------------------------------------------------------
@@ -171,12 +180,9 @@ static const char main_c[] = "#include \"model.h\"\n"
                              "    return sizeof state.flags == 3 ? 0 : 1;\n"
                              "}\n";
 
-START_TEST(program_of_its_own)
+/* Links main.c with model.o, runs it, looks at what it wrote. */
+static void runs_as_evaluated(void)
 {
-    const char *cpu = native_cpu(_i);
-    if (!cpu || !have("cc"))
-        return;
-    write_model("model", cpu, "model");
     temp_write("main.c", main_c, sizeof main_c - 1);
     free(shell("cc -std=c11 -Wall -Wextra -Wpedantic -Werror main.c model.o -lm -o main"));
     char *said = shell("./main");
@@ -196,6 +202,112 @@ START_TEST(program_of_its_own)
     ck_assert_mem_eq(said + 32, state + 64, 8);
     ck_assert_mem_eq(said + 40, loss, sizeof loss);
     ck_assert_mem_eq(said + 40 + sizeof loss, &number, sizeof number);
+    free(said);
+}
+END_TEST
+
+START_TEST(program_of_its_own)
+{
+    const char *cpu = native_cpu(_i);
+    if (!cpu || !have("cc"))
+        return;
+    write_model("model", cpu, "model");
+    runs_as_evaluated();
+}
+END_TEST
+
+static const char *const levels[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+
+/* The levels whose bits are set. */
+static int levels_of(int set, const char **cpus)
+{
+    int count = 0;
+    for (int i = 0; i < 4; i++)
+        if (set >> i & 1)
+            cpus[count++] = levels[i];
+    return count;
+}
+
+/* Whether code that is at least for the lowest of these levels runs here. */
+static bool lowest_runs(int set)
+{
+    int lowest = 0;
+    while (!(set >> lowest & 1))
+        lowest++;
+    return native_cpu(lowest);
+}
+
+START_TEST(several_in_one_object)
+{
+    const char *cpus[4];
+    int count = levels_of(_i, cpus);
+    if (!have("cc") || !lowest_runs(_i))
+        return;
+    write_variants("model", count, cpus, "model");
+    runs_as_evaluated();
+}
+END_TEST
+
+/* out = number */
+static nd__plan *number_plan(int number)
+{
+    nd__kbuilder b;
+    nd__kernel *k = start("number", &b);
+    int32_t out = nd__k_buffer(k, "out", ND_I32, ND__K_OUT, 1, 4);
+    nd__k_store(&b, out, nd__k_at(0), nd__k_const(&b, nd__k_type(ND_I32, 1), (uint64_t)number), 1, 1);
+    nd__plan *p = kplan_create(&arena, "number");
+    kplan_run(p, &p->steps, k, (nd__karg[]){{.buffer = kplan_buffer(p, ND__IN_OUTPUT, ND_I32, 1, 0)}});
+    return p;
+}
+
+/* What cpuid says is kept under a name that no C has: renamed, it can be looked at and changed. */
+START_TEST(chosen_at_the_first_call)
+{
+    static const char main_of_choice[] = "#include <stdio.h>\n"
+                                         "extern int chosen;\n"
+                                         "void m_number(void *state, void *arena, int *out);\n"
+                                         "int main(void)\n"
+                                         "{\n"
+                                         "    int here, before = chosen, out;\n"
+                                         "    m_number(0, 0, &out);\n"
+                                         "    here = chosen;\n"
+                                         "    printf(\"%d %d:\", before, here);\n"
+                                         "    for (chosen = 1; chosen <= here; chosen++) {\n"
+                                         "        m_number(0, 0, &out);\n"
+                                         "        printf(\" %d\", out);\n"
+                                         "    }\n"
+                                         "    return 0;\n"
+                                         "}\n";
+    const char *cpus[4];
+    int count = levels_of(_i, cpus), here = 0;
+    nd__target targets[4];
+    nd__variant variants[4];
+    const nd__plan *plans[4];
+    if (count < 2 || !have("cc") || !have("objcopy") || !lowest_runs(_i))
+        return;
+    while (native_cpu(here))
+        here++;
+    for (int v = 0; v < count; v++) {
+        ck_assert_int_eq(nd__target_find(cpus[v], &targets[v], message, sizeof message), ND_OK);
+        plans[v] = number_plan(nd__target_level(&targets[v]));
+        variants[v] = (nd__variant){&targets[v], &plans[v]};
+    }
+    nd_status status = nd__object_write(variants, count, 1, "m", temp_path("m.o"), message, sizeof message);
+    ck_assert_msg(status == ND_OK, "%s", message);
+    temp_write("main.c", main_of_choice, sizeof main_of_choice - 1);
+    free(shell("objcopy --redefine-sym 'nadir level known=chosen' --globalize-symbol=chosen m.o"));
+    free(shell("cc -std=c11 main.c m.o -o main"));
+    char *said = shell("./main"), expected[64];
+    int n = snprintf(expected, sizeof expected, "0 %d:", here);
+    for (int level = 1; level <= here; level++) {
+        int best = level; /* the highest of the set up to here; else the lowest */
+        while (best > 0 && !(_i >> (best - 1) & 1))
+            best--;
+        while (!best || !(_i >> (best - 1) & 1))
+            best++;
+        n += snprintf(expected + n, sizeof expected - (size_t)n, " %d", best);
+    }
+    ck_assert_msg(!strcmp(said, expected), "levels %d: %s, expected %s", _i, said, expected);
     free(said);
 }
 END_TEST
@@ -238,6 +350,20 @@ START_TEST(needs_no_library)
         ck_assert_str_eq(said, "model_init model_init_entry model_train_step model_train_step_entry ");
         free(said);
     }
+    write_variants("model", 4, levels, "model");
+    char *said = shell("nm -u model.o | grep -v -E ' (memcpy|memset)$' || true");
+    ck_assert_str_eq(said, "");
+    free(said);
+    said = shell("nm -g --defined-only model.o | sed 's/.* //' | sort | tr '\\n' ' '");
+    ck_assert_str_eq(said, "model_init model_init_entry model_train_step model_train_step_entry ");
+    free(said);
+    for (int i = 0; i < 4; i++) { /* each level's code, under its name */
+        char line[100];
+        snprintf(line, sizeof line, "nm model.o | grep -c 'model_train_step_entry.%s$'", levels[i]);
+        said = shell(line);
+        ck_assert_str_eq(said, "1\n");
+        free(said);
+    }
 }
 END_TEST
 
@@ -272,7 +398,8 @@ static void refuses(const nd_program_info *of, const char *expected)
     FILE *out = tmpfile();
     ck_assert_ptr_nonnull(out);
     ck_assert_int_eq(nd__target_find("x86-64", &target, message, sizeof message), ND_OK);
-    ck_assert_int_eq(nd__header_write(of, NULL, &target, "m", out, message, sizeof message), ND_ERR_ARGUMENT);
+    ck_assert_int_eq(nd__header_write(of, &(nd__variant){&target, NULL}, 1, "m", out, message, sizeof message),
+                     ND_ERR_ARGUMENT);
     ck_assert_str_eq(message, expected);
     ck_assert_int_eq(ftell(out), 0);
     fclose(out);
@@ -286,7 +413,8 @@ static void object_refuses(const char *one, const char *two, const char *expecte
     void *bytes;
     size_t count;
     ck_assert_int_eq(nd__target_find("x86-64", &target, message, sizeof message), ND_OK);
-    nd_status status = nd__object_bytes(plans, 2, &target, "m", &bytes, &count, message, sizeof message);
+    nd_status status =
+        nd__object_bytes(&(nd__variant){&target, plans}, 1, 2, "m", &bytes, &count, message, sizeof message);
     ck_assert_int_eq(status, ND_ERR_ARGUMENT);
     ck_assert_str_eq(message, expected);
     ck_assert(!bytes && count == 0);
@@ -321,7 +449,8 @@ START_TEST(unwritable_places)
     const nd__plan *plan = kplan_create(&arena, "step");
     nd__target target;
     ck_assert_int_eq(nd__target_find("x86-64", &target, message, sizeof message), ND_OK);
-    nd_status status = nd__object_write(&plan, 1, &target, "m", "/nowhere/at/all/m.o", message, sizeof message);
+    nd_status status =
+        nd__object_write(&(nd__variant){&target, &plan}, 1, 1, "m", "/nowhere/at/all/m.o", message, sizeof message);
     ck_assert_int_eq(status, ND_ERR_IO);
     ck_assert_str_eq(message, "/nowhere/at/all/m.o: No such file or directory");
 }
@@ -340,9 +469,9 @@ START_TEST(memory_may_run_out)
     bool failed = true;
     for (int n = 0; failed; n++) {
         failing_alloc_begin(n);
-        nd_status status = nd__object_write(plans, 2, &target, "m", path, message, sizeof message);
+        nd_status status = nd__object_write(&(nd__variant){&target, plans}, 1, 2, "m", path, message, sizeof message);
         if (status == ND_OK)
-            status = nd__header_write(&info, plans, &target, "m", out, message, sizeof message);
+            status = nd__header_write(&info, &(nd__variant){&target, plans}, 1, "m", out, message, sizeof message);
         failed = failing_alloc_end();
         ck_assert_int_eq(failing_alloc_held(), 0);
         failures += status != ND_OK;
@@ -365,6 +494,8 @@ int main(int argc, char **argv)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, begin, end);
     tcase_add_loop_test(tcase, program_of_its_own, 0, 4);
+    tcase_add_loop_test(tcase, several_in_one_object, 1, 16);
+    tcase_add_loop_test(tcase, chosen_at_the_first_call, 1, 16);
     tcase_add_test(tcase, headers_stand_alone);
     tcase_add_test(tcase, needs_no_library);
     tcase_add_test(tcase, header_says_what_it_is);

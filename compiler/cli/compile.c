@@ -110,7 +110,7 @@ static int run(const nd__words *words)
 static const nd__option options[] = {
     {"-o", "PATH", "write PATH.o and PATH.h (FILE's name, in the current folder)"},
     {"--emit", "KIND,...", "obj,header; kernels: PATH.kernels, llvm: PATH.ll"},
-    ND__OPTION_CPU,
+    {"--cpu", "NAME,...", "the processor to compile for (native); several: chosen at the first call"},
     {"--prefix", "NAME", "what the functions' names begin with (the graph's name)"},
     ND__OPTION_BIND,
     ND__OPTION_PASSES,
@@ -124,7 +124,8 @@ const nd__command nd__command_compile = {
     .most = 1,
     .summary = "an object file and a C header",
     .details = "  nadir compile mlp.nd --emit obj,header --cpu x86-64-v3 -o mlp\n"
-               "writes mlp.o, which needs nothing but memcpy and memset, and mlp.h, which says how to call it.\n",
+               "writes mlp.o, which needs nothing but memcpy and memset, and mlp.h, which says how to call it. With\n"
+               "--cpu x86-64-v3,x86-64-v4 mlp.o has the code for both and runs what the processor has.\n",
     .options = options,
     .run = run,
 };

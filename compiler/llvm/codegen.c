@@ -114,33 +114,36 @@ static nd_status name_symbols(nd__ir *ir, const nd__plan *const *plans, int n, c
     return nd__c_symbols(&ir->arena, prefix, n, names, *symbols, message, size);
 }
 
-nd_status nd__codegen(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
-                      nd__emission what, LLVMMemoryBufferRef *result, char *message, size_t size)
+nd_status nd__codegen(const nd__variant *variants, int count, int n, const char *prefix, nd__emission what,
+                      LLVMMemoryBufferRef *result, char *message, size_t size)
 {
-    nd__machine description;
+    nd__machine machines[ND__MAX_VARIANTS], any;
+    const nd__machine *base = count > 1 ? &any : machines; /* for what is not one variant's */
     LLVMTargetMachineRef machine;
     nd__ir ir;
     *result = NULL;
     nd__llvm_start();
-    nd_status status = nd__machine_find(target, &description, message, size);
+    nd_status status = nd__machine_find(&(nd__target){.cpu = "x86-64"}, &any, message, size);
+    for (int v = 0; v < count && status == ND_OK; v++)
+        status = nd__machine_find(variants[v].target, &machines[v], message, size);
     if (status == ND_OK)
-        status = create_machine(&description, &machine, message, size);
+        status = create_machine(base, &machine, message, size);
     if (status != ND_OK)
         return status;
 
     complaint heard = {"", false};
-    nd__ir_begin(&ir, MODULE_NAME, &description);
+    nd__ir_begin(&ir, MODULE_NAME, base);
     LLVMContextSetDiagnosticHandler(ir.context, listen, &heard);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
     LLVMSetModuleDataLayout(ir.module, layout);
-    LLVMSetTarget(ir.module, description.triple);
+    LLVMSetTarget(ir.module, base->triple);
     LLVMDisposeTargetData(layout);
 
     char **symbols = NULL;
     if (prefix)
-        status = name_symbols(&ir, plans, n, prefix, &symbols, message, size);
+        status = name_symbols(&ir, variants[0].plans, n, prefix, &symbols, message, size);
     if (status == ND_OK)
-        nd__ir_plans(&ir, plans, n, symbols);
+        nd__ir_variants(&ir, variants, machines, count, n, symbols);
     if (status == ND_OK && ir.failed) {
         snprintf(message, size, "out of memory while writing the code");
         status = ND_ERR_MEMORY;

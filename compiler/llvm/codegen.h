@@ -9,8 +9,8 @@
 typedef enum nd__emission { ND__EMIT_OBJECT, ND__EMIT_ASSEMBLY, ND__EMIT_IR } nd__emission;
 
 /* The module of n plans, verified, as an object, assembly or LLVM's text; with C's symbols of that prefix (NULL:
- * ND__ENTRY_NAME). An object needs no symbol but memcpy and memset. The caller disposes of *result. */
-nd_status nd__codegen(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
-                      nd__emission what, LLVMMemoryBufferRef *result, char *message, size_t size);
+ * ND__ENTRY_NAME, of one variant). An object needs no symbol but memcpy and memset. The caller disposes of *result. */
+nd_status nd__codegen(const nd__variant *variants, int count, int n, const char *prefix, nd__emission what,
+                      LLVMMemoryBufferRef *result, char *message, size_t size);
 
 #endif

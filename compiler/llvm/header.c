@@ -28,7 +28,8 @@ typedef struct page {
     char ***outputs;
     char *message;
     size_t size;
-    const nd__plan *const *plans;
+    const nd__variant *variants;
+    int variant_count;
 } page;
 
 static nd_status no_memory(page *p)
@@ -263,7 +264,7 @@ static void print_function(page *p, int f, const nd__plan *plan)
             "/* The same for the runtime. */\nvoid %s_entry(void *state, void *arena, const void *const *in, void "
             "*const *out);\n",
             name);
-    if (plan && nd__steps_have_chunks(&plan->steps))
+    if (nd__has_chunks(p->variants, p->variant_count, f))
         fprintf(out,
                 "/* The same on threads: `parallel` hands out chunks as nadir/program.h says; NULL: on this one. */\n"
                 "struct nd_parallel;\nvoid %s_parallel(void *state, void *arena, const void *const *in, void "
@@ -354,7 +355,7 @@ static void print_tables(page *p)
         print_reference(p, "reads", f, function->read_count);
         print_reference(p, "updates", f, function->update_count);
         fprintf(out, ", %zu, %s_entry, ", function->arena_size, p->symbols[f]);
-        if (p->plans && p->plans[f] && nd__steps_have_chunks(&p->plans[f]->steps))
+        if (nd__has_chunks(p->variants, p->variant_count, f))
             fprintf(out, "%s_parallel, %zu},\n", p->symbols[f], function->worker_size);
         else
             fputs("NULL, 0},\n", out);
@@ -382,10 +383,23 @@ static void print_tables(page *p)
             info->seed);
 }
 
-nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *plans, const nd__target *target,
+static void print_processors(const page *p)
+{
+    for (int v = 0; v < p->variant_count; v++)
+        fprintf(p->out, "%s%s", v ? ", " : "", p->variants[v].target->cpu);
+    if (p->variant_count > 1)
+        fputs(", whichever the processor has at the first call", p->out);
+}
+
+nd_status nd__header_write(const nd_program_info *info, const nd__variant *variants, int variant_count,
                            const char *prefix, FILE *out, char *message, size_t size)
 {
-    page p = {.out = out, .info = info, .message = message, .size = size, .plans = plans};
+    page p = {.out = out,
+              .info = info,
+              .message = message,
+              .size = size,
+              .variants = variants,
+              .variant_count = variant_count};
     p.prefix = nd__c_name(&p.arena, NULL, prefix);
     p.upper = p.prefix ? nd__arena_format(&p.arena, "%s", p.prefix) : NULL;
     nd_status status = p.upper ? name_fields(&p) : no_memory(&p);
@@ -396,9 +410,11 @@ nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *p
     if (status == ND_OK) {
         for (char *c = p.upper; *c; c++)
             *c = (char)toupper((unsigned char)*c);
+        fprintf(out, "/* %s: a model compiled ahead of time by Nadir for ", p.prefix);
+        print_processors(&p);
         fprintf(
             out,
-            "/* %s: a model compiled ahead of time by Nadir for %s. Link its object; nothing else is needed.\n"
+            ". Link its object; nothing else is needed.\n"
             " *\n"
             " * The floating-point environment must be the default one: round to nearest, subnormals kept. State and "
             "arena\n"
@@ -406,11 +422,11 @@ nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *p
             "#ifndef %s_NADIR_MODEL_H\n#define %s_NADIR_MODEL_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
             "#ifdef __cplusplus\n#define %s_ALIGNED alignas(64)\n#define %s_ASSERT static_assert\nextern \"C\" {\n"
             "#else\n#define %s_ALIGNED _Alignas(64)\n#define %s_ASSERT _Static_assert\n#endif\n\n",
-            p.prefix, target->cpu, p.upper, p.upper, p.upper, p.upper, p.upper, p.upper);
+            p.upper, p.upper, p.upper, p.upper, p.upper, p.upper);
         print_state(&p);
         print_arena(&p);
         for (int f = 0; f < info->function_count; f++)
-            print_function(&p, f, plans ? plans[f] : NULL);
+            print_function(&p, f, variants[0].plans ? variants[0].plans[f] : NULL);
         print_tables(&p);
         fprintf(out, "#undef %s_ALIGNED\n#undef %s_ASSERT\n#ifdef __cplusplus\n}\n#endif\n#endif\n", p.upper, p.upper);
     }

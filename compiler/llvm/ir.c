@@ -6,7 +6,7 @@
 void nd__ir_begin(nd__ir *ir, const char *name, const nd__machine *machine)
 {
     memset(ir, 0, sizeof *ir);
-    ir->machine = machine;
+    ir->machine = ir->base = machine;
     ir->context = LLVMContextCreate();
     ir->module = LLVMModuleCreateWithNameInContext(name, ir->context);
     ir->builder = LLVMCreateBuilderInContext(ir->context);
@@ -142,11 +142,29 @@ static void text_attribute(nd__ir *ir, LLVMValueRef function, const char *name, 
         LLVMCreateStringAttribute(ir->context, name, (unsigned)strlen(name), value, (unsigned)strlen(value)));
 }
 
+/* The name, and in a variant also which. */
+static const char *internal_name(nd__ir *ir, const char *name)
+{
+    const char *full = ir->variant ? nd__arena_format(&ir->arena, "%s.%s", name, ir->variant) : name;
+    ir->failed = ir->failed || !full;
+    return full ? full : name;
+}
+
+LLVMValueRef nd__ir_internal(nd__ir *ir, const char *name)
+{
+    return LLVMGetNamedFunction(ir->module, internal_name(ir, name));
+}
+
 LLVMValueRef nd__ir_function(nd__ir *ir, const char *name, LLVMTypeRef type, LLVMLinkage linkage)
 {
-    LLVMValueRef function = LLVMAddFunction(ir->module, name, type);
+    LLVMValueRef function =
+        LLVMAddFunction(ir->module, linkage == LLVMInternalLinkage ? internal_name(ir, name) : name, type);
     LLVMSetLinkage(function, linkage);
     nd__ir_attribute(ir, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind", 0);
+    if (ir->machine != ir->base) {
+        text_attribute(ir, function, "target-cpu", ir->machine->cpu);
+        text_attribute(ir, function, "target-features", ir->machine->features);
+    }
     if (ir->machine->tune)
         text_attribute(ir, function, "tune-cpu", ir->machine->tune);
     /* Some processors are tuned to 256 bits; a kernel's tiles are counted in the target's full registers. */
@@ -158,7 +176,7 @@ LLVMValueRef nd__ir_function(nd__ir *ir, const char *name, LLVMTypeRef type, LLV
 LLVMValueRef nd__ir_data(nd__ir *ir, const void *data, int64_t bytes)
 {
     for (struct nd__ir_data *d = ir->data; d; d = d->next)
-        if (d->data == data && d->bytes == bytes)
+        if (d->bytes == bytes && (d->data == data || (d->data && data && !memcmp(d->data, data, (size_t)bytes))))
             return d->global;
     LLVMValueRef text = LLVMConstStringInContext2(ir->context, data ? data : "", (size_t)(data ? bytes : 0), true);
     LLVMValueRef global = LLVMAddGlobal(ir->module, LLVMTypeOf(text), "");

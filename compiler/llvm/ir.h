@@ -11,8 +11,10 @@ typedef struct nd__ir {
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMBuilderRef builder;
-    const nd__machine *machine;
-    nd__arena arena; /* of the writing */
+    const nd__machine *machine; /* whose instructions functions may have from now on */
+    const nd__machine *base;    /* whose functions may have that do not say */
+    const char *variant;        /* ends the names of functions that are internal; NULL: nothing does */
+    nd__arena arena;            /* of the writing */
     LLVMTypeRef nothing, pointer, i1, i8, i32, i64, f32, f64;
     struct nd__ir_data {
         struct nd__ir_data *next;
@@ -80,6 +82,7 @@ LLVMValueRef nd__ir_intrinsic(nd__ir *ir, const char *name, int types, LLVMTypeR
 LLVMValueRef nd__ir_unary(nd__ir *ir, const char *name, LLVMValueRef x);
 /* A function without attributes that matter outside: internal, does not unwind, for our machine. */
 LLVMValueRef nd__ir_function(nd__ir *ir, const char *name, LLVMTypeRef type, LLVMLinkage linkage);
+LLVMValueRef nd__ir_internal(nd__ir *ir, const char *name); /* the one of that name, of this variant; NULL: none yet */
 void nd__ir_attribute(nd__ir *ir, LLVMValueRef function, LLVMAttributeIndex where, const char *name, uint64_t value);
 /* The private constant of those bytes, 64-byte aligned. */
 LLVMValueRef nd__ir_data(nd__ir *ir, const void *data, int64_t bytes);
@@ -124,10 +127,23 @@ void nd__ir_storex(nd__fn *f, const nd__kinst *i);
 /* The kernel as an internal function of one pointer per argument. shared[i]: argument i may overlap another one. NULL:
  * ir->failed. */
 LLVMValueRef nd__ir_kernel(nd__ir *ir, const nd__kernel *k, const char *name, const bool *shared);
-/* All plans: external functions ND__ENTRY_NAME of type nd_entry, or, with their symbols in C, SYMBOL and SYMBOL_entry.
- */
+/* The functions of a plan: an nd_entry, an nd_parallel_entry (NULL: none). */
+typedef struct nd__entries {
+    LLVMValueRef serial, parallel;
+} nd__entries;
+
+/* All plans for ir->machine: functions ND__ENTRY_NAME and, where parallel[i], ND__PARALLEL_NAME; with their symbols in
+ * C SYMBOL_entry and SYMBOL_parallel. External, in a variant internal. */
 #define ND__ENTRY_NAME "nd_entry_%d"
 #define ND__PARALLEL_NAME "nd_parallel_%d"
-void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *symbols);
+void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *symbols, const bool *parallel,
+                  nd__entries *entries);
+
+/* -- several processors (ir_variants.c) --------------------------------------------------------------------------- */
+
+/* The n plans of each variant, machines[i] for variants[i], and with their symbols in C the functions SYMBOL. Several
+ * variants have symbols. */
+void nd__ir_variants(nd__ir *ir, const nd__variant *variants, const nd__machine *machines, int count, int n,
+                     char *const *symbols);
 
 #endif

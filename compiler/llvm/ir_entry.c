@@ -193,11 +193,16 @@ LLVMTypeRef nd__ir_entry_type(const nd__ir *ir, bool parallel)
     return LLVMFunctionType(ir->nothing, params, parallel ? 5 : 4, false);
 }
 
+LLVMLinkage nd__ir_entry_linkage(const nd__ir *ir)
+{
+    return ir->variant ? LLVMInternalLinkage : LLVMExternalLinkage;
+}
+
 LLVMValueRef nd__ir_entry(nd__shapes *all, const nd__plan *plan, const int *of, const char *name, bool parallel)
 {
     nd__ir *ir = all->ir;
     nd__entry e = {.ir = ir, .plan = plan, .all = all, .of = of};
-    e.function = nd__ir_function(ir, name, nd__ir_entry_type(ir, parallel), LLVMExternalLinkage);
+    e.function = nd__ir_function(ir, name, nd__ir_entry_type(ir, parallel), nd__ir_entry_linkage(ir));
     LLVMPositionBuilderAtEnd(B, new_block(&e));
     e.state = LLVMGetParam(e.function, 0);
     e.arena = LLVMGetParam(e.function, 1);

@@ -50,6 +50,8 @@ int nd__argument_count(const nd__kernel *k);
 
 /* The plan as a function: an nd_entry, or with chunks an nd_parallel_entry. `of`: its kernels among all. */
 LLVMValueRef nd__ir_entry(nd__shapes *all, const nd__plan *plan, const int *of, const char *name, bool parallel);
+/* The linkage of entries: in a variant they are called by the functions that choose. */
+LLVMLinkage nd__ir_entry_linkage(const nd__ir *ir);
 LLVMTypeRef nd__ir_entry_type(const nd__ir *ir, bool parallel);
 /* Where argument i of a step begins, in its first chunk and for the first worker. */
 LLVMValueRef nd__ir_argument(nd__entry *e, const nd__step *step, int i);

@@ -138,7 +138,7 @@ static bool find_shapes(nd__shapes *all, const nd__plan *const *plans, int n)
 /* The nd_entry of an nd_parallel_entry: all on this thread. */
 static LLVMValueRef write_serial_entry(nd__ir *ir, const char *name, LLVMValueRef called)
 {
-    LLVMValueRef f = nd__ir_function(ir, name, nd__ir_entry_type(ir, false), LLVMExternalLinkage);
+    LLVMValueRef f = nd__ir_function(ir, name, nd__ir_entry_type(ir, false), nd__ir_entry_linkage(ir));
     LLVMPositionBuilderAtEnd(B, LLVMAppendBasicBlockInContext(ir->context, f, ""));
     LLVMValueRef args[] = {LLVMGetParam(f, 0), LLVMGetParam(f, 1), LLVMGetParam(f, 2), LLVMGetParam(f, 3),
                            LLVMConstNull(ir->pointer)};
@@ -147,7 +147,19 @@ static LLVMValueRef write_serial_entry(nd__ir *ir, const char *name, LLVMValueRe
     return f;
 }
 
-void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *symbols)
+static char *entry_name(nd__ir *ir, char *const *symbols, int p, bool parallel)
+{
+    char *name;
+    if (symbols)
+        name = nd__arena_format(&ir->arena, parallel ? "%s_parallel" : "%s_entry", symbols[p]);
+    else
+        name = nd__arena_format(&ir->arena, parallel ? ND__PARALLEL_NAME : ND__ENTRY_NAME, p);
+    ir->failed = ir->failed || !name;
+    return name;
+}
+
+void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *symbols, const bool *parallel,
+                  nd__entries *entries)
 {
     nd__shapes all = {.ir = ir};
     if (!find_shapes(&all, plans, n)) {
@@ -160,25 +172,16 @@ void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *
             item->function = nd__ir_kernel(ir, item->kernel, item->name, item->shared);
     }
     for (int p = 0; p < n && !ir->failed; p++) {
-        char *raw = symbols ? nd__arena_format(&ir->arena, "%s_entry", symbols[p])
-                            : nd__arena_format(&ir->arena, ND__ENTRY_NAME, p);
-        if (!raw) {
-            ir->failed = true;
+        const char *serial = entry_name(ir, symbols, p, false);
+        const char *chunked = parallel[p] ? entry_name(ir, symbols, p, true) : NULL;
+        if (ir->failed)
             return;
-        }
-        LLVMValueRef called;
-        if (nd__steps_have_chunks(&plans[p]->steps)) {
-            char *parallel = symbols ? nd__arena_format(&ir->arena, "%s_parallel", symbols[p])
-                                     : nd__arena_format(&ir->arena, ND__PARALLEL_NAME, p);
-            if (!parallel) {
-                ir->failed = true;
-                return;
-            }
-            called = write_serial_entry(ir, raw, nd__ir_entry(&all, plans[p], all.of[p], parallel, true));
+        entries[p] = (nd__entries){NULL, NULL};
+        if (parallel[p]) {
+            entries[p].parallel = nd__ir_entry(&all, plans[p], all.of[p], chunked, true);
+            entries[p].serial = write_serial_entry(ir, serial, entries[p].parallel);
         } else {
-            called = nd__ir_entry(&all, plans[p], all.of[p], raw, false);
+            entries[p].serial = nd__ir_entry(&all, plans[p], all.of[p], serial, false);
         }
-        if (symbols)
-            nd__ir_symbol(ir, plans[p], symbols[p], called);
     }
 }

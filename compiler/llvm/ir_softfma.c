@@ -211,7 +211,7 @@ static LLVMValueRef soft_function(nd__ir *ir, LLVMTypeRef signature, bool single
 {
     char name[32];
     snprintf(name, sizeof name, "fma %s x %d", single ? "f32" : "f64", lanes);
-    LLVMValueRef function = LLVMGetNamedFunction(ir->module, name);
+    LLVMValueRef function = nd__ir_internal(ir, name);
     if (function)
         return function;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(B);

@@ -97,7 +97,7 @@ nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__targ
         snprintf(message, size, "this machine cannot run code for %s", target->cpu);
         return ND_ERR_TARGET;
     }
-    nd_status status = nd__codegen(plans, n, target, NULL, ND__EMIT_OBJECT, &object, message, size);
+    nd_status status = nd__codegen(&(nd__variant){target, plans}, 1, n, NULL, ND__EMIT_OBJECT, &object, message, size);
     if (status != ND_OK)
         return status;
     nd__native *result = calloc(1, sizeof *result + (size_t)n * sizeof result->functions[0]);

@@ -29,6 +29,8 @@
 nd_status nd__target_find(const char *cpu, nd__target *target, char *message, size_t size);
 /* The i-th accepted name, NULL past the last. */
 const char *nd__target_names(int i);
+/* The level whose instructions it has, 1 .. 4; for "native" what this machine has at least. */
+int nd__target_level(const nd__target *target);
 /* Whether this machine has the instructions of that target (by its cpu). */
 bool nd__target_runs_here(const nd__target *target);
 
@@ -55,15 +57,26 @@ void nd__native_destroy(nd__native *native);
 
 /* -- ahead of time (object.c) ------------------------------------------------------------------------------------- */
 
-/* The object file for n plans, position independent, in memory from malloc. For a plan named "step" and the prefix
+/* The plans of a module for one processor. */
+typedef struct nd__variant {
+    const nd__target *target;
+    const nd__plan *const *plans;
+} nd__variant;
+enum { ND__MAX_VARIANTS = 4 }; /* one for each level */
+
+/* Whether plan p can hand out chunks for any of the processors. */
+bool nd__has_chunks(const nd__variant *variants, int variant_count, int p);
+
+/* The object file for n plans, position independent, in memory from malloc. Of several variants, by rising level, a
+ * function runs the last that the processor has, the first otherwise. For a plan named "step" and the prefix
  * "mlp" it exports void mlp_step_entry(void *state, void *arena, const void *const *in, void *const *out);    an
  * nd_entry void mlp_step(void *state, void *arena, in0, .., out0, ..);                                 pointers one by
  * one and for "init" (one u32[2] input, the seed) void mlp_init(void *state, void *arena, uint64_t seed); It needs no
  * symbol but memcpy and memset. Names become C's by nd__c_symbols, whose errors it gives. */
-nd_status nd__object_bytes(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
+nd_status nd__object_bytes(const nd__variant *variants, int variant_count, int n, const char *prefix,
                            void **bytes, size_t *count, char *message, size_t size);
 /* The same into a file, written aside and renamed. ND_ERR_IO when the file cannot be written. */
-nd_status nd__object_write(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
+nd_status nd__object_write(const nd__variant *variants, int variant_count, int n, const char *prefix,
                            const char *path, char *message, size_t size);
 
 /* What to print of the module made of n plans. */
@@ -89,10 +102,10 @@ nd_status nd__c_symbols(nd__arena *arena, const char *prefix, int n, const char 
 
 /* Writes the C header that goes with nd__object_write: struct PREFIX_state with the variables as named fields,
  * PREFIX_ARENA_SIZE, the prototypes with their shapes, and, for a file that includes nadir/program.h before it, the
- * tables PREFIX_info that let the runtime drive the object. Functions and variables are those of `info` (plans[i] is
- * for info->functions[i] and may be NULL to leave flops and bytes out of the comments). Two variables whose field names
+ * tables PREFIX_info that let the runtime drive the object. Functions and variables are those of `info` (plans[i] of a
+ * variant is for info->functions[i]; plans may be NULL to leave flops and bytes out of the comments). Two variables whose field names
  * collide, or functions whose symbols do: ND_ERR_ARGUMENT. A write error is left to the caller: ferror(out). */
-nd_status nd__header_write(const nd_program_info *info, const nd__plan *const *plans, const nd__target *target,
+nd_status nd__header_write(const nd_program_info *info, const nd__variant *variants, int variant_count,
                            const char *prefix, FILE *out, char *message, size_t size);
 
 #endif

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-nd_status nd__object_bytes(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
-                           void **bytes, size_t *count, char *message, size_t size)
+nd_status nd__object_bytes(const nd__variant *variants, int variant_count, int n, const char *prefix, void **bytes,
+                           size_t *count, char *message, size_t size)
 {
     LLVMMemoryBufferRef object;
     *bytes = NULL;
     *count = 0;
-    nd_status status = nd__codegen(plans, n, target, prefix, ND__EMIT_OBJECT, &object, message, size);
+    nd_status status = nd__codegen(variants, variant_count, n, prefix, ND__EMIT_OBJECT, &object, message, size);
     if (status != ND_OK)
         return status;
     size_t total = LLVMGetBufferSize(object);
@@ -34,12 +34,12 @@ static nd_status refused(const char *path, char *message, size_t size)
     return ND_ERR_IO;
 }
 
-nd_status nd__object_write(const nd__plan *const *plans, int n, const nd__target *target, const char *prefix,
-                           const char *path, char *message, size_t size)
+nd_status nd__object_write(const nd__variant *variants, int variant_count, int n, const char *prefix, const char *path,
+                           char *message, size_t size)
 {
     void *bytes;
     size_t count;
-    nd_status status = nd__object_bytes(plans, n, target, prefix, &bytes, &count, message, size);
+    nd_status status = nd__object_bytes(variants, variant_count, n, prefix, &bytes, &count, message, size);
     if (status != ND_OK)
         return status;
     size_t length = strlen(path) + sizeof ".part";
@@ -69,7 +69,7 @@ nd_status nd__native_print(const nd__plan *const *plans, int n, const nd__target
 {
     LLVMMemoryBufferRef text;
     nd__emission emission = what == ND__LIST_IR ? ND__EMIT_IR : ND__EMIT_ASSEMBLY;
-    nd_status status = nd__codegen(plans, n, target, NULL, emission, &text, message, size);
+    nd_status status = nd__codegen(&(nd__variant){target, plans}, 1, n, NULL, emission, &text, message, size);
     if (status != ND_OK)
         return status;
     size_t total = LLVMGetBufferSize(text);

@@ -53,6 +53,7 @@ void nd__llvm_start(void)
         LLVMInitializeX86Target();
         LLVMInitializeX86TargetMC();
         LLVMInitializeX86AsmPrinter();
+        LLVMInitializeX86AsmParser(); /* for cpuid */
         atomic_store(&llvm_state, 2);
     }
     while (atomic_load(&llvm_state) != 2)
@@ -174,10 +175,15 @@ nd_status nd__target_find(const char *cpu, nd__target *target, char *message, si
     return ND_OK;
 }
 
-bool nd__target_runs_here(const nd__target *target)
+int nd__target_level(const nd__target *target)
 {
     int p = find_processor(target->cpu);
-    return !strcmp(target->cpu, "native") || (p < PROCESSORS && processors[p].level <= host_level(NULL));
+    return p < PROCESSORS ? processors[p].level : host_level(NULL);
+}
+
+bool nd__target_runs_here(const nd__target *target)
+{
+    return nd__target_level(target) <= host_level(NULL);
 }
 
 nd_status nd__machine_find(const nd__target *target, nd__machine *machine, char *message, size_t size)

@@ -17,8 +17,10 @@ extern "C" {
 
 /* Zero means default. Texts are read during the call only. */
 typedef struct nd_compile_options {
-    const char
-        *cpu; /* "native" (default), "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", or a name that LLVM knows */
+    /* "native" (default), "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", or a name that LLVM knows. For files also
+     * several, by rising level, "x86-64-v3,x86-64-v4": a function asks the processor at its first call and runs the last
+     * of them that it has, the first where it has none. */
+    const char *cpu;
     const char *bind;       /* numbers for named dimensions: "B=17,T=64" */
     bool interpret;         /* no code: run by the interpreter */
     const char *passes_off; /* passes to leave out, by name: "cse,fold"; "all" for every one */

@@ -3,13 +3,13 @@
  *   w[ky, kx, c, d] = sum over n of the sum over p, q of x[n, iy + ky, ix + kx, c] dy[n, p, q, d]
  *
  * where (iy, ix) is the place of (p, q)'s window that index[n, p, q, d] says. The elements (kx, c) of a row of the
- * kernel lie side by side in the image and in the lanes; a tile of a few rows by a few vectors is accumulated in
- * registers over the places of one image, for one d, and added to the total of this d, which lies in scratch memory
+ * kernel lie side by side in the image and in the lanes; a tile of a few rows by a few vectors for a few d is
+ * accumulated in registers over the places of one image and added to the totals of these d, which lie in scratch memory
  * while an image, which stays in the cache, is used by all d. */
 #include "compiler/schedule/window.h"
 #include "compiler/schedule/cost.h"
 
-enum { MOST_VECTORS = 4, MOST_TILE = 24 };
+enum { MOST_VECTORS = 4, MOST_CHANNELS = 3, MOST_TILE = 24 };
 
 typedef struct pooled {
     nd__space s;
@@ -17,11 +17,11 @@ typedef struct pooled {
     nd__pooled_conv c;
     nd__image x, y, index;
     int given, scratch;
-    int64_t row;          /* elements (kx, c) of a row of the kernel, */
-    int64_t vectors;      /* and the vectors that they fill */
-    int rows, width;      /* of a tile */
-    int64_t down, right;  /* in x, from place to place of the convolution */
-    nd__kaffine image, d; /* of the loops that are open */
+    int64_t row;           /* elements (kx, c) of a row of the kernel, */
+    int64_t vectors;       /* and the vectors that they fill */
+    int rows, width, deep; /* of a tile; deep: channels d */
+    int64_t down, right;   /* in x, from place to place of the convolution */
+    nd__kaffine image, d;  /* of the loops that are open */
 } pooled;
 
 typedef struct tile {
@@ -38,7 +38,23 @@ static int lanes_in(const pooled *p, int64_t vector)
 
 static int tile_size(const pooled *p, const tile *t)
 {
-    return p->rows * t->width;
+    return p->rows * t->width * p->deep;
+}
+
+/* The vector of the row, the row and the channel of accumulator i of a tile. */
+static int64_t vector_of(const tile *t, int i)
+{
+    return t->first + i % t->width;
+}
+
+static int row_of(const pooled *p, const tile *t, int i)
+{
+    return i / t->width % p->rows;
+}
+
+static int channel_of(const pooled *p, const tile *t, int i)
+{
+    return i / (t->width * p->rows);
 }
 
 /* Calls body for every tile; `ky` in a loop. */
@@ -57,9 +73,9 @@ static void over_tiles(pooled *p, void (*body)(pooled *p, const tile *t))
 /* Where accumulator i of a tile has its total. */
 static nd__kaffine total_at(const pooled *p, const tile *t, int i)
 {
-    const int64_t row = p->vectors * p->e.lanes, vector = t->first + i % t->width;
-    nd__kaffine at = nd__k_sum(nd__k_scaled(p->d, p->c.w->dims[0] * row), nd__k_scaled(t->ky, row));
-    return nd__k_sum(at, nd__k_at(i / t->width * row + vector * p->e.lanes));
+    const int64_t row = p->vectors * p->e.lanes, rows = p->c.w->dims[0];
+    nd__kaffine at = nd__k_sum(nd__k_scaled(p->d, rows * row), nd__k_scaled(t->ky, row));
+    return nd__k_sum(at, nd__k_at((channel_of(p, t, i) * rows + row_of(p, t, i)) * row + vector_of(t, i) * p->e.lanes));
 }
 
 static void clear_totals(pooled *p, const tile *t)
@@ -73,21 +89,21 @@ static void store_totals(pooled *p, const tile *t)
 {
     nd__emit *e = &p->e;
     for (int i = 0; i < tile_size(p, t); i++) {
-        const int64_t vector = t->first + i % t->width;
-        e->coord[0] = nd__k_sum(t->ky, nd__k_at(i / t->width));
+        const int64_t vector = vector_of(t, i);
+        e->coord[0] = nd__k_sum(t->ky, nd__k_at(row_of(p, t, i)));
         e->coord[e->lane_axis] = nd__k_at(vector * e->lanes); /* past the channels, kx goes on */
-        e->coord[3] = p->d;
+        e->coord[3] = nd__k_sum(p->d, nd__k_at(channel_of(p, t, i)));
         e->count = lanes_in(p, vector);
         e->memo[p->given] = nd__k_load(&e->b, e->buffers[p->scratch], total_at(p, t, i), e->lanes, 1, e->lanes);
         nd__emit_outputs(e, 0);
     }
 }
 
-static nd__kaffine at_place(const nd__image *image, const pooled *p, nd__kaffine py, nd__kaffine px)
+static nd__kaffine at_place(const nd__image *image, const pooled *p, nd__kaffine py, nd__kaffine px, int d)
 {
     nd__kaffine at = nd__k_sum(nd__k_at(image->offset), nd__k_scaled(p->image, image->stride[0]));
     at = nd__k_sum(at, nd__k_sum(nd__k_scaled(py, image->stride[1]), nd__k_scaled(px, image->stride[2])));
-    return nd__k_sum(at, nd__k_scaled(p->d, image->stride[3]));
+    return nd__k_sum(at, nd__k_scaled(nd__k_sum(p->d, nd__k_at(d)), image->stride[3]));
 }
 
 /* k where n is 2^k; -1: it is none. */
@@ -99,13 +115,13 @@ static int shift_of(int64_t n)
     return -1;
 }
 
-/* How far the place that an index says lies from its window's first, in x; -1 where it says none. */
+/* How far the place that an index says lies from its window's first, in x; past all that the window has where it says
+ * none. */
 static nd__kval distance(pooled *p, nd__kval index)
 {
     nd__kbuilder *b = &p->e.b;
     const nd__ktype type = nd__k_type(ND_I64, 1);
     const int64_t *window = p->c.window, jump = p->down - window[1] * p->right;
-    const nd__kval zero = nd__k_const_bits(b, type, 0);
     nd__kval i = nd__k_convert(b, ND_I64, index);
     nd__kval at = nd__k_op2(b, ND__K_mul, i, nd__k_const_bits(b, type, (uint64_t)p->right));
     if (window[0] > 1) { /* no choices among rows: who knows which one it is, branches to it at random */
@@ -115,8 +131,10 @@ static nd__kval distance(pooled *p, nd__kval index)
         row = nd__k_op2(b, ND__K_mul, row, nd__k_const_bits(b, type, (uint64_t)jump));
         at = nd__k_op2(b, ND__K_add, at, row);
     }
+    if (p->down > (window[1] - 1) * p->right) /* rows lie apart: past the last, so does what is read */
+        return at;
     nd__kval exists = nd__k_op2(b, ND__K_lt, i, nd__k_const_bits(b, type, (uint64_t)(window[0] * window[1])));
-    exists = nd__k_op2(b, ND__K_and, exists, nd__k_op2(b, ND__K_le, zero, i));
+    exists = nd__k_op2(b, ND__K_and, exists, nd__k_op2(b, ND__K_le, nd__k_const_bits(b, type, 0), i));
     return nd__k_op3(b, ND__K_select, exists, at, nd__k_const_bits(b, type, (uint64_t)-1));
 }
 
@@ -125,16 +143,20 @@ static void step(pooled *p, const tile *t, nd__kaffine py, nd__kaffine px, nd__k
     nd__kbuilder *b = &p->e.b;
     const int64_t *window = p->c.window;
     const int64_t bound = (window[0] - 1) * p->down + (window[1] - 1) * p->right + 1;
-    nd__kval from = distance(p, nd__k_load(b, p->e.buffers[p->index.param], at_place(&p->index, p, py, px), 1, 1, 1));
-    nd__kval dy = nd__k_load(b, p->e.buffers[p->y.param], at_place(&p->y, p, py, px), 1, 1, 1);
+    nd__kval from = -1, dy = -1;
     nd__kaffine x = nd__k_sum(nd__k_at(p->x.offset), nd__k_scaled(p->image, p->x.stride[0]));
     x = nd__k_sum(x, nd__k_scaled(py, window[0] * p->down));
     x = nd__k_sum(x, nd__k_scaled(px, window[1] * p->right));
     x = nd__k_sum(x, nd__k_scaled(t->ky, p->x.stride[1]));
-    dy = nd__k_splat(b, dy, p->e.lanes);
     for (int i = 0; i < tile_size(p, t); i++) {
-        const int64_t vector = t->first + i % t->width;
-        nd__kaffine at = nd__k_sum(x, nd__k_at(i / t->width * p->x.stride[1] + vector * p->e.lanes));
+        const int64_t vector = vector_of(t, i);
+        const int d = channel_of(p, t, i);
+        if (i % (p->rows * t->width) == 0) {
+            from = distance(p, nd__k_load(b, p->e.buffers[p->index.param], at_place(&p->index, p, py, px, d), 1, 1, 1));
+            dy = nd__k_load(b, p->e.buffers[p->y.param], at_place(&p->y, p, py, px, d), 1, 1, 1);
+            dy = nd__k_splat(b, dy, p->e.lanes);
+        }
+        nd__kaffine at = nd__k_sum(x, nd__k_at(row_of(p, t, i) * p->x.stride[1] + vector * p->e.lanes));
         nd__kval row = nd__k_loadx(b, p->e.buffers[p->x.param], at, from, 1, bound, p->e.lanes, 1, lanes_in(p, vector));
         acc[i] = nd__k_op3(b, ND__K_fma, row, dy, acc[i]);
     }
@@ -162,7 +184,7 @@ static void add_image(pooled *p, const tile *t)
 
 static void over_channels(pooled *p, void (*body)(pooled *p, const tile *t))
 {
-    int32_t d = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(p->s.size[3]), 1, 0, NULL, NULL);
+    int32_t d = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(p->s.size[3]), p->deep, 0, NULL, NULL);
     p->d = nd__k_plus(nd__k_at(0), d, 1);
     over_tiles(p, body);
     nd__k_end_for(&p->e.b, NULL, NULL);
@@ -195,12 +217,17 @@ static bool gather_rows(nd__block *b, nd__image *x, const nd_shape *shape, nd__s
     return true;
 }
 
+/* All rows if there is room, and as many channels, so that none waits for its own chain alone. */
 static void choose_tile(pooled *p)
 {
     const int room = p->s.block->target->vector_registers - 3, most = room < MOST_TILE ? room : MOST_TILE;
     const int64_t rows = p->c.w->dims[0];
     p->width = p->vectors < MOST_VECTORS ? (int)p->vectors : MOST_VECTORS;
     p->rows = rows * p->width <= most ? (int)rows : 1;
+    p->deep = 1;
+    for (int deep = 2; deep <= MOST_CHANNELS && p->rows * p->width * deep <= most; deep++)
+        if (p->s.size[3] % deep == 0)
+            p->deep = deep;
 }
 
 bool nd__lower_conv_pooled(nd__block *b, const nd__group *g, nd__steps *steps)
@@ -214,13 +241,12 @@ bool nd__lower_conv_pooled(nd__block *b, const nd__group *g, nd__steps *steps)
     if (!nd__find_image(b, n, 0, &p.x) || !nd__find_image(b, n, 1, &p.y) || !nd__find_image(b, n, 2, &p.index) ||
         !gather_rows(b, &p.x, p.c.x, steps))
         return false;
-    const int lanes =
-        b->target->vector_bytes / (nd_dtype_size(result->dtype) < 4 ? 4 : (int)nd_dtype_size(result->dtype));
     p.row = p.c.w->dims[1] * p.c.w->dims[2];
-    p.vectors = (p.row + lanes - 1) / lanes;
+    const nd__channels channels = nd__channels_of(b->target, result->dtype, p.row);
+    const int lanes = channels.lanes;
+    p.vectors = channels.vectors;
     p.down = p.c.stride[0] * p.x.stride[1];
     p.right = p.c.stride[1] * p.x.stride[2];
-    choose_tile(&p);
     p.given = nd__expr_given(&p.s, result, 15u);
     nd__know(&p.s, result, p.given);
     nd__add_outputs(&p.s);
@@ -229,6 +255,7 @@ bool nd__lower_conv_pooled(nd__block *b, const nd__group *g, nd__steps *steps)
     nd__add_image(&p.s, &p.index, (int64_t[]){-1, -1, -1, p.index.stride[3]});
     const int64_t flops = 2 * nd__elements(p.c.y) * p.c.w->dims[0] * p.row, totals = p.c.w->dims[0] * p.vectors * lanes;
     nd__cut(&p.s, 3, 1, (double)flops / (2.0 * lanes * ND__CYCLES_A_MICROSECOND));
+    choose_tile(&p);
     nd__spot scratch = nd__new_buffer(b, result->dtype, p.s.size[3] * totals, "totals");
     p.scratch = nd__param_of(&p.s, scratch, result->dtype, p.s.size[3] * totals, ND__K_SCRATCH, "totals");
     p.e = nd__emit_begin(&p.s, "conv_pooled");

@@ -223,17 +223,27 @@ static LLVMValueRef masked(nd__ir *ir, const char *name, LLVMTypeRef type, LLVMV
 
 /* -- loads -------------------------------------------------------------------------------------------------------- */
 
+static bool has_masked_loads(const nd__ir *ir, const place *p)
+{
+    return nd__machine_mask_registers(ir->machine) || (nd__machine_masked_loads(ir->machine) && p->size >= 4);
+}
+
+/* Adjacent lanes where the mask has them; the others 0. */
+static LLVMValueRef load_masked(nd__ir *ir, const place *p, LLVMValueRef mask)
+{
+    LLVMTypeRef type = nd__ir_lanes(p->element, p->lanes);
+    LLVMValueRef args[] = {pointer_at(ir, p, 0), LLVMConstInt(ir->i32, align_at(p, 0), false), mask,
+                           LLVMConstNull(type)};
+    return masked(ir, "llvm.masked.load", type, args, 1);
+}
+
 /* The first `count` lanes, adjacent; the others 0. Without masked loads in parts of 2^n lanes. */
 static LLVMValueRef load_prefix(nd__ir *ir, const place *p)
 {
     LLVMTypeRef type = nd__ir_lanes(p->element, p->lanes);
     LLVMValueRef result = LLVMConstNull(type);
-    if (p->count > 1 &&
-        (nd__machine_mask_registers(ir->machine) || (nd__machine_masked_loads(ir->machine) && p->size >= 4))) {
-        LLVMValueRef args[] = {pointer_at(ir, p, 0), LLVMConstInt(ir->i32, align_at(p, 0), false),
-                               prefix(ir, p->lanes, p->count), result};
-        return masked(ir, "llvm.masked.load", type, args, 1);
-    }
+    if (p->count > 1 && has_masked_loads(ir, p))
+        return load_masked(ir, p, prefix(ir, p->lanes, p->count));
     for (int first = 0, part = p->lanes / 2; part >= 1; part /= 2) {
         if (!(p->count & part))
             continue;
@@ -319,6 +329,10 @@ LLVMValueRef nd__ir_loadx(nd__fn *f, const nd__kinst *i)
     int indices = nd__ir_lane_count(LLVMTypeOf(index));
     if (indices == 1) {
         move_place(ir, &p, index, addr->scale);
+        if (p.stride == 1 && p.count > 1 && p.count < p.lanes && has_masked_loads(ir, &p)) { /* one mask for both */
+            LLVMValueRef mask = LLVMBuildAnd(B, prefix(ir, p.lanes, p.count), nd__ir_splat(ir, inside, p.lanes), "");
+            return from_memory(ir, i, load_masked(ir, &p, mask));
+        }
         x = load_place(ir, &p);
         if (p.lanes > 1) /* a choice lane by lane is a masked load, one for all would be a branch */
             inside = nd__ir_splat(ir, inside, p.lanes);

@@ -93,6 +93,55 @@ START_TEST(every_set_of_axes)
 }
 END_TEST
 
+/* What a pool's gradient spreads is summed along rows without its zeros, where windows stand side by side and fill the
+ * height; indices may point past the window. */
+START_TEST(sums_of_what_pools_spread)
+{
+    const struct {
+        nd_shape image;
+        nd_pool_options pool;
+        bool spreads;
+    } cases[] = {
+        {ND_SHAPE(2, 6, 8, 3), {.window = {2, 2}}, false},
+        {ND_SHAPE(3, 6, 7, 2), {.window = {3, 2}}, false},
+        {ND_SHAPE(1, 4, 64, 2), {.window = {1, 4}}, false},
+        {ND_SHAPE(2, 4, 66, 2), {.window = {2, 2}}, true},
+        {ND_SHAPE(2, 7, 8, 3), {.window = {2, 2}}, true},
+        {ND_SHAPE(2, 6, 8, 1), {.window = {2, 2}}, true},
+        {ND_SHAPE(2, 6, 8, 3), {.window = {2, 2}, .stride = {1, 1}}, true},
+        {ND_SHAPE(2, 6, 8, 3), {.window = {2, 2}, .low = {0, 1}, .high = {0, 1}}, true},
+        {ND_SHAPE(2, 6, 7, 3), {.window = {2, 2}, .high = {0, 1}}, true},
+    };
+    static const nd_dtype dtypes[] = {ND_F32, ND_I32};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t t = 0; t < 2; t++) {
+            nd_module *m = nd_module_create("m");
+            nd_value *pooled = nd_max_pool2d(nd_input(m, "x", dtypes[t], cases[i].image), &cases[i].pool);
+            nd_value *dy = nd_input(m, "dy", dtypes[t], nd_value_shape(pooled));
+            nd_value *index = nd_input(m, "index", ND_U8, nd_value_shape(pooled));
+            index = nd_mod(index, nd_const_of(m, ND_U8, 6));
+            nd__attr attrs[] = {nd__attr_ints(ND__A_size, 2, cases[i].image.dims + 1),
+                                *nd__get(pooled->node, ND__A_window), *nd__get(pooled->node, ND__A_stride),
+                                *nd__get(pooled->node, ND__A_low), *nd__get(pooled->node, ND__A_high)};
+            nd_value *spread = nd__make2(ND__OP_max_pool_spread, "", dy, index, 5, attrs);
+            nd_function(m, "f", ND_VALUES(dy, index->node->inputs[0]),
+                        ND_VALUES(nd_sum(spread, ND_AXES(0, 1, 2), false), nd_sum(spread, ND_AXES(2), true)));
+            uint64_t state = i;
+            char what[64];
+            snprintf(what, sizeof what, "spread %d", (int)i);
+            check(what, m, &state);
+            nd_module *after = nd__canonical(m), *clean = nd__dce(after);
+            bool spreads = false;
+            for (int k = 0; k < clean->node_count; k++)
+                spreads = spreads || clean->nodes[k]->op == ND__OP_max_pool_spread;
+            ck_assert_msg(spreads == cases[i].spreads, "%s", what);
+            nd_module_destroy(clean);
+            nd_module_destroy(after);
+            nd_module_destroy(m);
+        }
+}
+END_TEST
+
 START_TEST(products_of_every_batch)
 {
     const nd_shape left[] = {ND_SHAPE(4, 3, 5),    ND_SHAPE(2, 4, 3, 5), ND_SHAPE(2, 1, 4, 3, 5),
@@ -161,6 +210,7 @@ int main(int argc, char **argv)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, reductions_and_products);
     tcase_add_test(t, every_set_of_axes);
+    tcase_add_test(t, sums_of_what_pools_spread);
     tcase_add_test(t, products_of_every_batch);
     tcase_add_test(t, random_graphs);
     tcase_add_test(t, golden);

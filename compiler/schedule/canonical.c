@@ -1,4 +1,5 @@
-/* Reductions over several axes become reductions over one, after another; products of many batch axes products of one.
+/* Reductions over several axes become reductions over one, after another; products of many batch axes products of one;
+ * sums of what a pool's gradient spreads sums of the gradient.
  *
  * doc/bits.md defines a reduction over several axes as what is done here: the reduced axes that end the shape are one
  * row, the other ones are chains over those sums, the inner ones first, and axes of size 1 do not count. Every chain
@@ -6,6 +7,7 @@
  * order. */
 #include "compiler/schedule/canonical.h"
 
+#include "compiler/graph/window.h"
 #include "compiler/passes/rewrite.h"
 
 #include <math.h>
@@ -13,8 +15,43 @@
 
 /* -- reductions ---------------------------------------------------------------------------------------------------- */
 
-static nd_value *reduce_one(const nd__node *node, nd_value *x, int64_t axis)
+/* The sum along the rows of what a pool's gradient spreads, [n, h, w, c] to [n, h, c], where windows stand side by side
+ * and fill the height: what is not 0 in row r of a window are those dy whose index lies in that row, in the same order,
+ * and a 0 changes no chain. NULL: it is not that. */
+static nd_value *sum_spread(nd_module *to, const nd__node *node, nd_value *x, int64_t axis)
 {
+    enum { CHAIN = 64 };
+    const nd__node *spread = x->node;
+    if (node->op != ND__OP_sum || spread->op != ND__OP_max_pool_spread || axis != 2 || x->shape.dims[2] > CHAIN ||
+        x->shape.dims[3] == 1)
+        return NULL;
+    const nd__window w = nd__pool_of(spread);
+    for (int i = 0; i < 2; i++)
+        if (w.stride[i] != w.kernel[i] || w.low[i] != 0 || w.places[i] * w.kernel[i] > w.size[i])
+            return NULL;
+    if (w.places[0] * w.kernel[0] < w.size[0] || w.places[1] < 2)
+        return NULL;
+    const nd_place place = node->place;
+    nd_value *dy = spread->inputs[0], *index = spread->inputs[1];
+    const int64_t *dims = dy->shape.dims, axes = 3;
+    const nd_shape one = ND_SHAPE(dims[0], dims[1], 1, dims[2], dims[3]),
+                   all = ND_SHAPE(dims[0], dims[1], w.kernel[0], dims[2], dims[3]);
+    dy = nd_broadcast_at(place, nd_reshape_at(place, dy, one), all);
+    index = nd_broadcast_at(place, nd_reshape_at(place, index, one), all);
+    nd_value *width = nd__filled(to, place, index->dtype, &all, (double)w.kernel[1]);
+    nd_value *first = nd_mul_at(place, nd_iota_at(place, to, index->dtype, all, 2), width);
+    nd_value *inside =
+        nd_and_at(place, nd_ge_at(place, index, first), nd_lt_at(place, nd_sub_at(place, index, first), width));
+    dy = nd_select_at(place, inside, dy, nd__filled(to, place, dy->dtype, &all, 0));
+    nd__attr attr = nd__attr_ints(ND__A_axes, 1, &axes);
+    return nd_reshape_at(place, nd__make1(ND__OP_sum, place, dy, 1, &attr), ND_SHAPE(dims[0], w.size[0], dims[3]));
+}
+
+static nd_value *reduce_one(nd_module *to, const nd__node *node, nd_value *x, int64_t axis)
+{
+    nd_value *spread = sum_spread(to, node, x, axis);
+    if (spread)
+        return spread;
     nd__attr attr = nd__attr_ints(ND__A_axes, 1, &axis);
     return nd__make1(node->op, node->place, x, 1, &attr);
 }
@@ -61,15 +98,15 @@ static nd_value *reduce(nd_module *to, const nd__node *node, nd_value *x)
         row *= shape.dims[--first];
     nd_value *y = x;
     if (row > 1 && shape.dims[shape.rank - 1] == row) {
-        y = reduce_one(node, y, shape.rank - 1);
+        y = reduce_one(to, node, y, shape.rank - 1);
     } else if (row > 1) {
         nd_shape merged = nd_shape_of((size_t)first + 1, shape.dims);
         merged.dims[first] = row;
-        y = reduce_one(node, nd_reshape_at(node->place, y, merged), first);
+        y = reduce_one(to, node, nd_reshape_at(node->place, y, merged), first);
     }
     for (int axis = first - 1; axis >= 0; axis--)
         if (reduced[axis] && shape.dims[axis] != 1)
-            y = reduce_one(node, y, axis);
+            y = reduce_one(to, node, y, axis);
     if (y == x && nd_dtype_is_float(x->dtype)) /* of one element: -0 becomes +0 */
         y = nd__make2(ND__OP_add, node->place, x, nd__filled(to, node->place, x->dtype, &shape, 0), 0, NULL);
     return nd_reshape_at(node->place, y, node->results[0].shape);
@@ -134,7 +171,8 @@ static nd_value *canonical(nd__copier *c, const nd__node *node, nd_value *const 
     if (!given && nd__elements(&result->shape) == 0)
         return nd__constant(c->to, node->place, result->dtype, &result->shape, 0, NULL);
     if (traits & ND__REDUCTION)
-        return reduces_one_axis(node) ? NULL : reduce(c->to, node, x[0]);
+        return reduces_one_axis(node) ? sum_spread(c->to, node, x[0], nd__get_ints(node, ND__A_axes)[0])
+                                      : reduce(c->to, node, x[0]);
     if (node->op == ND__OP_conv2d || node->op == ND__OP_conv2d_dx || node->op == ND__OP_conv2d_dw ||
         node->op == ND__OP_conv2d_dw_pooled)
         return nd__elements(&x[0]->shape) == 0 || nd__elements(&x[1]->shape) == 0 /* the sums have no elements */

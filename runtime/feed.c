@@ -124,6 +124,10 @@ static nd_status bind(opening *o, int size)
                              (nd_tensors){(size_t)f->output_count, f->outputs[size]});
     status =
         f->calls[size] ? ND_OK : nd__message_set(o->message, program->message.status, "%s", nd_program_error(program));
+    if (status == ND_OK)
+        status = nd_call_set_parallel(f->calls[size], o->options->parallel);
+    if (f->calls[size] && status != ND_OK)
+        nd__message_set(o->message, status, "%s", nd_call_error(f->calls[size]));
 done:
     if (status == ND_ERR_MEMORY)
         nd__message_set(o->message, status, "%s: out of memory for batches of %lld rows", o->options->function,

@@ -12,9 +12,10 @@ enum { ND__WHOLE, ND__LAST, ND__SIZES };
 
 typedef struct nd__feed_options {
     const char *function;
-    int64_t batch;         /* 0: all rows at once, or the program's own number of rows if it knows no other */
-    const char *dimension; /* NULL: "B" */
-    uint64_t seed;         /* of the order of rows */
+    int64_t batch;               /* 0: all rows at once, or the program's own number of rows if it knows no other */
+    const char *dimension;       /* NULL: "B" */
+    uint64_t seed;               /* of the order of rows */
+    const nd_parallel *parallel; /* NULL: none */
 } nd__feed_options;
 
 typedef struct nd__feed {

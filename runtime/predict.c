@@ -36,8 +36,10 @@ nd_tensor *nd_predict(nd_program *program, const char *function, nd_state *state
 {
     nd__feed f;
     nd__message message = {ND_OK, NULL};
+    static const nd_predict_options defaults = {0};
+    options = options ? options : &defaults;
     const nd__feed_options fed = {
-        .function = function, .batch = options ? options->batch : 0, .dimension = options ? options->dimension : NULL};
+        .function = function, .batch = options->batch, .dimension = options->dimension, .parallel = options->parallel};
     nd_tensor *result;
     if (nd__feed_open(&f, program, state, dataset, &fed, &message) == ND_OK) {
         result = make_result(&f, function, dataset->rows);

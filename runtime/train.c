@@ -229,7 +229,8 @@ static nd_status load_checkpoint(training *t)
 static nd_status open_feeds(training *t)
 {
     nd__message *message = &t->history->message;
-    nd__feed_options fed = {t->function, t->options.batch, t->options.dimension, t->options.shuffle_seed};
+    nd__feed_options fed = {t->function, t->options.batch, t->options.dimension, t->options.shuffle_seed,
+                            t->options.parallel};
     if (nd__feed_open(&t->feed, t->program, t->state, t->dataset, &fed, message) != ND_OK)
         return message->status;
     if (make_means(t, &t->train, &t->feed, t->function, "") != ND_OK || !t->options.validation)

@@ -5,6 +5,7 @@
 #include "failing_alloc.h"
 #include "nadir/compile.h"
 #include "nadir/nn.h"
+#include "nadir/train.h"
 #include "random_graph.h"
 #include "random_op.h"
 #include "temp_dir.h"
@@ -622,6 +623,52 @@ START_TEST(threads_change_no_bit)
 }
 END_TEST
 
+/* The loop, too, hands out what can be handed out, in training and in prediction. */
+START_TEST(training_on_threads)
+{
+    nd_module *m = nd_module_create("wide");
+    nd_shape rows = ND_SHAPE(nd_dim(m, "B", 192), 256);
+    nd_value *x = nd_input(m, "x", ND_F32, rows);
+    nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(256, 256), nd_glorot_uniform());
+    nd_value *y = nd_tanh(nd_matmul(x, w)), *loss = nd_mean(nd_mul(y, y), ND_ALL_AXES, false);
+    nd_sgd(nd_function(m, "step", ND_VALUES(x), ND_VALUES(loss)), loss, 1, &w, nd_const(m, 0.5));
+    nd_function(m, "predict", ND_VALUES(x), ND_VALUES(y));
+    nd_program *p = compiled(m, NULL);
+    nd_dataset *d = nd_dataset_create();
+    nd_tensor *data = nd_tensor_zeros(ND_F32, ND_SHAPE(500, 256)), *weights[2], *predicted[2];
+    uint64_t seed = 8;
+    for (int64_t k = 0; k < nd_tensor_count(data); k++)
+        nd_tensor_set(data, k, (double)random_below(&seed, 2000) / 1000 - 1);
+    nd_dataset_add(d, "x", data);
+    host h = {0, 0, 3};
+    const nd_parallel parallel = {run_backwards, &h, 3};
+    for (int i = 0; i < 2; i++) {
+        nd_state *state = nd_state_create(p, 3);
+        nd_history *history = nd_train(
+            p, "step", state, d, &(nd_train_options){.batch = 192, .epochs = 2, .parallel = i ? &parallel : NULL});
+        ck_assert_str_eq(nd_history_error(history), "");
+        const int jobs = h.jobs;
+        ck_assert_int_eq(jobs > 0, i);
+        weights[i] = nd_tensor_copy(nd_state_tensor(state, "w"));
+        predicted[i] =
+            nd_predict(p, "predict", state, d, &(nd_predict_options){.batch = 192, .parallel = i ? &parallel : NULL});
+        ck_assert_int_eq(nd_tensor_status(predicted[i]), ND_OK);
+        ck_assert_int_eq(h.jobs > jobs, i);
+        nd_history_destroy(history);
+        nd_state_destroy(state);
+    }
+    ck_assert(nd_tensor_same_bits(weights[0], weights[1]) && nd_tensor_same_bits(predicted[0], predicted[1]));
+    for (int i = 0; i < 2; i++) {
+        nd_tensor_destroy(weights[i]);
+        nd_tensor_destroy(predicted[i]);
+    }
+    nd_tensor_destroy(data);
+    nd_dataset_destroy(d);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+}
+END_TEST
+
 START_TEST(threads_that_cannot_be)
 {
     nd_module *m = large_module();
@@ -669,6 +716,7 @@ int main(void)
     tcase_add_test(all, ahead_of_time);
     tcase_add_test(all, files_for_several_processors);
     tcase_add_test(all, threads_change_no_bit);
+    tcase_add_test(all, training_on_threads);
     tcase_add_test(all, threads_that_cannot_be);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

@@ -40,13 +40,15 @@ typedef struct nd_history nd_history;
 
 typedef struct nd_train_options {
     /* What is run. */
-    int64_t batch;         /* rows of a batch; at least 1 */
-    int64_t epochs;        /* at least 1, or 0 where `steps` says how long: */
-    int64_t steps;         /* in all; the last epoch may be a part of one, and counts as whole below */
-    uint64_t shuffle_seed; /* of the order of rows (nd_batches_create); 0: the order of the data set */
-    const char *dimension; /* the named dimension of the batch; NULL: "B" */
-    const char *labels;    /* with `classes`: the array to be checked before training; NULL: "y" */
-    int64_t classes;       /* how many labels there are; 0: not checked */
+    int64_t batch;               /* rows of a batch; at least 1 */
+    int64_t epochs;              /* at least 1, or 0 where `steps` says how long: */
+    int64_t steps;               /* in all; the last epoch may be a part of one, and counts as whole below */
+    uint64_t shuffle_seed;       /* of the order of rows (nd_batches_create); 0: the order of the data set */
+    const char *dimension;       /* the named dimension of the batch; NULL: "B" */
+    const char *labels;          /* with `classes`: the array to be checked before training; NULL: "y" */
+    int64_t classes;             /* how many labels there are; 0: not checked */
+    const nd_parallel *parallel; /* who runs the chunks of large kernels, as nd_call_set_parallel: nd_pool_parallel of a
+                                  * pool, or the host's own; NULL: this thread alone. The bits are the same. */
 
     /* Validation after each epoch: the loss and the other numbers of a function that updates nothing, over a data set
      * of its own, followed as "val_loss" and so on. */
@@ -135,8 +137,9 @@ ND_API nd_status nd_history_write_svg(nd_history *history, const char *path);
 /* -- using the trained model -------------------------------------------------------------------------------------- */
 
 typedef struct nd_predict_options {
-    int64_t batch;         /* rows at a time; 0: all at once, or the program's own size if it runs no other */
-    const char *dimension; /* NULL: "B" */
+    int64_t batch;               /* rows at a time; 0: all at once, or the program's own size if it runs no other */
+    const char *dimension;       /* NULL: "B" */
+    const nd_parallel *parallel; /* as for training */
 } nd_predict_options;
 
 /* Runs `function` over the data set in order: its output 0, [B, ...] for each batch, for all rows: [rows, ...]. A

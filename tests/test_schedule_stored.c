@@ -109,6 +109,24 @@ START_TEST(variables_that_change)
 }
 END_TEST
 
+/* A long sum over all of what a product's kernel makes reads it from memory, past the reshape that makes it one axis.
+ */
+START_TEST(long_sums)
+{
+    static const int64_t sizes[][2] = {{40, 256}, {33, 260}, {130, 70}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t rows = sizes[i][0], columns = sizes[i][1];
+        nd_module *m = nd_module_create("long_sum");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(rows, 5)), *g;
+        nd_value *w = nd_input(m, "w", ND_F32, ND_SHAPE(5, columns));
+        nd_value *y = nd_tanh(nd_matmul(x, w)), *loss = nd_mean(nd_mul(y, y), ND_ALL_AXES, false);
+        nd_gradients(loss, 1, &w, &g);
+        nd_function(m, "f", ND_VALUES(x, w), ND_VALUES(loss, g));
+        check("long sum", m, rows * columns, 2); /* what is summed, the gradient by the product */
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule_stored");
@@ -118,6 +136,7 @@ int main(void)
     tcase_add_test(all, the_narrowest_place);
     tcase_add_test(all, worth_their_place);
     tcase_add_test(all, variables_that_change);
+    tcase_add_test(all, long_sums);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

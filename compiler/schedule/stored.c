@@ -81,9 +81,12 @@ static void add_operands(network *w, const nd__node *n)
 {
     nd__block *b = w->b;
     const nd__group *g = w->readers[n->number];
+    nd__parts p;
+    const bool summed = g && g != nd__group_of(b, b->home[n->number]) && nd__parts_of(b, n, &p);
     for (int k = 0; k < n->input_count && g; k++) {
-        nd__index index = nd__identity(&n->inputs[k]->shape);
-        const nd__node *operand = nd__through_views(n->inputs[k], &index)->node;
+        const nd_value *v = summed ? p.operand : n->inputs[k];
+        nd__index index = nd__identity(&v->shape);
+        const nd__node *operand = nd__through_views(v, &index)->node;
         if (w->supply[operand->number] == 0 || (n->op == ND__OP_concat && nd__part_is_placed(b, n, k)))
             continue;
         if (w->supply[n->number] != NO_LIMIT)

@@ -123,6 +123,76 @@ START_TEST(what_fits_is_brought_once)
 }
 END_TEST
 
+/* Sixteen chains, where `at` <= the loop's number: in so many of 100 turns. */
+static nd__kernel *branch_of(nd__arena *arena, int64_t at)
+{
+    nd__kernel *k = nd__k_create(arena, "branch");
+    nd__kbuilder b = nd__k_builder(k);
+    int32_t x = nd__k_buffer(k, "x", ND_F32, ND__K_INOUT, 16, 64);
+    nd__kval factor = nd__k_load(&b, x, nd__k_at(0), 16, 1, 16), next[16], after[16], outer;
+    nd__kval sum = nd__k_const(&b, nd__k_type(ND_F32, 16), 0);
+    int32_t i = nd__k_for(&b, nd__k_at(0), nd__k_at(100), 1, 1, &sum, &outer);
+    nd__kval number = nd__k_index(&b, nd__k_type(ND_I64, 1), nd__k_plus(nd__k_at(0), i, 1), 0), chosen;
+    nd__k_if(&b, nd__k_op2(&b, ND__K_le, nd__k_const_bits(&b, nd__k_type(ND_I64, 1), (uint64_t)at), number));
+    for (int c = 0; c < 16; c++)
+        next[c] = outer;
+    nd__k_for(&b, nd__k_at(0), nd__k_at(100), 1, 16, next, after);
+    for (int c = 0; c < 16; c++)
+        after[c] = nd__k_op3(&b, ND__K_fma, after[c], factor, factor);
+    nd__k_end_for(&b, after, next);
+    for (int c = 1; c < 16; c++)
+        next[0] = nd__k_op2(&b, ND__K_add, next[0], next[c]);
+    nd__k_else(&b, 1, next);
+    nd__k_end_if(&b, 1, &outer, &chosen);
+    nd__k_end_for(&b, &chosen, &sum);
+    nd__k_store(&b, x, nd__k_at(0), sum, 1, 16);
+    ck_assert(!k->failed);
+    return k;
+}
+
+START_TEST(branches_of_indices)
+{
+    nd__arena arena = {0};
+    const double all = cycles(branch_of(&arena, 0), &wide, NULL);
+    near("always", all, 100 * 1600, 0.05);
+    near("every other time", cycles(branch_of(&arena, 50), &wide, NULL), all / 2, 0.02);
+    near("a tenth", cycles(branch_of(&arena, 90), &wide, NULL), all / 10, 0.1);
+    ck_assert(cycles(branch_of(&arena, 100), &wide, NULL) < all / 50);
+    nd__arena_release(&arena);
+}
+END_TEST
+
+/* Two loops one after the other over the same 16 KB, again and again: those lie in a cache of 24 KB. */
+START_TEST(what_two_loops_read_is_there_once)
+{
+    enum { N = 4096 };
+    double took[2];
+    for (int apart = 0; apart < 2; apart++) {
+        nd__arena arena = {0};
+        nd__kernel *k = nd__k_create(&arena, "twice");
+        nd__kbuilder b = nd__k_builder(k);
+        int32_t from = nd__k_buffer(k, "from", ND_F32, ND__K_IN, 4 * N, 64);
+        int32_t to = nd__k_buffer(k, "to", ND_F32, ND__K_OUT, 16, 64);
+        nd__kval sum = nd__k_const(&b, nd__k_type(ND_F32, 16), 0), outer, inner;
+        nd__k_for(&b, nd__k_at(0), nd__k_at(100), 1, 1, &sum, &outer);
+        for (int loop = 0; loop < 2; loop++) {
+            int32_t i = nd__k_for(&b, nd__k_at(0), nd__k_at(N), 16, 1, &outer, &inner);
+            nd__kaffine at = nd__k_plus(nd__k_at(apart * loop * 2 * N), i, 1);
+            inner = nd__k_op2(&b, ND__K_max, inner, nd__k_load(&b, from, at, 16, 1, 16));
+            nd__k_end_for(&b, &inner, &outer);
+        }
+        nd__k_end_for(&b, &outer, &sum);
+        nd__k_store(&b, to, nd__k_at(0), sum, 1, 16);
+        ck_assert(!k->failed);
+        nd__target small = wide;
+        small.l1_bytes = small.l2_bytes = small.l3_bytes = 6 * N;
+        took[apart] = cycles(k, &small, NULL);
+        nd__arena_release(&arena);
+    }
+    ck_assert(took[0] < took[1] / 2);
+}
+END_TEST
+
 START_TEST(plans_loops_and_chunks)
 {
     nd__plan *p = nd__plan_create("f");
@@ -168,6 +238,8 @@ int main(void)
     tcase_add_test(t, units_and_latencies);
     tcase_add_test(t, where_data_comes_from);
     tcase_add_test(t, what_fits_is_brought_once);
+    tcase_add_test(t, branches_of_indices);
+    tcase_add_test(t, what_two_loops_read_is_there_once);
     tcase_add_test(t, plans_loops_and_chunks);
     tcase_add_test(t, products);
     suite_add_tcase(suite, t);

@@ -2,16 +2,19 @@
  *
  * Work: the instructions of a block share what a cycle can do, and the scarcest share rules. A loop takes that as often
  * as it turns, but no less than its recurrence: the longest chain of latencies from what it carries to what it yields.
+ * A branch that indices decide, at a border or a band, takes each side as often as it is taken.
  *
  * Traffic: the loops of a kernel are a tree, its references to memory hang in it, unrolled neighbours as one. What a
  * loop touches in all, and in one turn, are sums over the references inside. Into a cache come: what a loop touches, if
  * one turn of it fits there; else what the loops inside bring, as often as it turns. Work and the slowest of the
  * traffic overlap (Williams, Waterman and Patterson, "Roofline", 2009, with a roof for every cache). */
 #include "compiler/schedule/cost.h"
+#include "compiler/kernel/scalar.h"
 
+#include <math.h>
 #include <string.h>
 
-enum { LINE = 64, MOST_WALKS = 16 };
+enum { LINE = 64, MOST_WALKS = 16, POINTS = 256, DEEPEST = 8 };
 
 /* -- what a cycle can do ---------------------------------------------------------------------------------------------
  */
@@ -79,10 +82,12 @@ typedef struct model {
     int loop_count, loop_room;
     reference *references;
     int reference_count, reference_room;
-    double *ready;  /* by value: when it is there, counted from where its loop's turn begins */
-    int *home;      /* by value: the loop in which it is made */
-    double *middle; /* by induction variable: its mean */
-    double *whole;  /* by buffer: bytes that the kernel touches */
+    double *ready;           /* by value: when it is there, counted from where its loop's turn begins */
+    int *home;               /* by value: the loop in which it is made */
+    double *middle;          /* by induction variable: its mean, */
+    int64_t *at;             /* and where it is while a branch is looked at */
+    const nd__kinst **maker; /* by value: the instruction; NULL: it is carried */
+    double *whole;           /* by buffer: bytes that the kernel touches */
     bool failed;
 } model;
 
@@ -243,6 +248,77 @@ static double affine_mean(const model *m, const nd__kaffine *a)
     return sum;
 }
 
+/* -- branches: how often they are taken ------------------------------------------------------------------------------
+ */
+
+static int64_t affine_at(const model *m, const nd__kaffine *a)
+{
+    int64_t sum = a->constant;
+    for (int i = 0; i < a->count; i++)
+        sum += a->terms[i].coef * m->at[a->terms[i].iv];
+    return sum;
+}
+
+/* What a scalar is where the induction variables are; false: more than indices and constants decides it. */
+static bool value_at(const model *m, nd__kval v, int deep, uint64_t *bits)
+{
+    const nd__kinst *i = m->maker[v];
+    uint64_t args[3] = {0};
+    if (!i || deep == 0 || m->k->types[v].lanes != 1)
+        return false;
+    if (i->op == ND__K_const || i->op == ND__K_index) {
+        *bits = i->op == ND__K_const
+                    ? i->imm
+                    : nd__scalar_convert(ND_I64, (nd_dtype)i->type.dtype, (uint64_t)affine_at(m, &i->addr->at));
+        return true;
+    }
+    if (i->op < ND__K_add || i->op > ND__K_shr)
+        return false;
+    for (int a = 0; a < i->arg_count; a++)
+        if (!value_at(m, i->args[a], deep - 1, &args[a]))
+            return false;
+    const nd_dtype dtype = (nd_dtype)m->k->types[i->args[i->arg_count - 1]].dtype;
+    *bits = nd__scalar_op(i->op, dtype, args[0], args[1], args[2]);
+    return true;
+}
+
+/* Puts the loop's variable somewhere, `part` of the way; how often the loop turns there. */
+static double put(model *m, const nd__kinst *of, double part)
+{
+    const int64_t lo = affine_at(m, &of->lo), hi = affine_at(m, &of->hi);
+    const int64_t from = lo > of->least ? lo : of->least, until = hi < of->most ? hi : of->most;
+    const int64_t turns = until > from ? (until - from + of->step - 1) / of->step : 0;
+    m->at[of->iv] = from + of->step * (int64_t)(part * (double)turns);
+    return (double)turns;
+}
+
+/* The part of all turns of the loops around it in which a condition holds: at points spread evenly, multiples of the
+ * roots of primes (Richtmyer, "The evaluation of definite integrals", 1951). Negative: it is not known. */
+static double share_taken(model *m, nd__kval condition, int in)
+{
+    static const double roots[DEEPEST] = {0.41421356, 0.73205081, 0.23606798, 0.64575131,
+                                          0.31662479, 0.60555128, 0.12310563, 0.35889894};
+    const nd__kinst *around[DEEPEST];
+    int depth = 0;
+    double all = 0, taken = 0;
+    for (int l = in; l > 0 && depth < DEEPEST; l = m->loops[l].parent)
+        around[depth++] = m->loops[l].of;
+    for (int n = 0; n < POINTS; n++) {
+        uint64_t holds;
+        double turns = 1;
+        for (int d = depth - 1; d >= 0; d--)
+            turns *= put(m, around[d], fmod(0.5 + n * roots[d], 1));
+        if (!value_at(m, condition, DEEPEST, &holds))
+            return -1;
+        all += turns;
+        taken += holds ? turns : 0;
+    }
+    return all > 0 ? taken / all : -1;
+}
+
+/* -- work, block by block ---------------------------------------------------------------------------------------------
+ */
+
 /* When the operands are there, as far as the loop's own turn decides. */
 static double operands_ready(const model *m, const nd__kinst *i, int in)
 {
@@ -258,6 +334,7 @@ static void results_ready(model *m, const nd__kinst *i, int in, double ready)
     for (int r = 0; r < i->result_count; r++) {
         m->ready[i->result + r] = ready;
         m->home[i->result + r] = in;
+        m->maker[i->result + r] = i;
     }
 }
 
@@ -269,6 +346,7 @@ static double loop_cycles(model *m, const nd__kinst *i, int in, double ready)
     const double hi = end < (double)i->most ? end : (double)i->most, span = most(0, hi - lo);
     const double turns = most(1, span / (double)i->step);
     m->middle[i->iv] = lo + most(0, span - (double)i->step) / 2;
+    m->at[i->iv] = (int64_t)m->middle[i->iv];
     const int inner = new_loop(m, in, i, turns), before = m->loop_count;
     for (int c = 0; c < i->arg_count; c++) {
         m->ready[i->carried + c] = 0;
@@ -292,8 +370,9 @@ static double block_cycles(model *m, const nd__kblock *block, int in)
         if (i->op == ND__K_for) {
             inside += loop_cycles(m, i, in, ready);
         } else if (i->op == ND__K_if) {
+            const double share = share_taken(m, i->args[0], in);
             const double body = block_cycles(m, &i->body, in), other = block_cycles(m, &i->other, in);
-            inside += most(body, other) + 1;
+            inside += 1 + (share < 0 ? most(body, other) : share * body + (1 - share) * other);
             results_ready(m, i, in, ready);
         } else {
             const double latency = use_of(m, i, &u);
@@ -308,14 +387,20 @@ static double block_cycles(model *m, const nd__kblock *block, int in)
 /* -- traffic ---------------------------------------------------------------------------------------------------------
  */
 
-/* Bytes, in whole lines, that a reference touches while the loops from `outer` inwards turn. */
-static double touched(const model *m, const reference *r, int outer)
+/* What references touch of a buffer: bytes in whole lines, and between which ones, counted from its start where the
+ * loops around are at their mean. */
+typedef struct footprint {
+    double bytes, first, end;
+} footprint;
+
+/* Of one reference, while the loops from `outer` inwards turn. */
+static footprint touched(const model *m, const reference *r, int outer)
 {
     const nd__kbuffer *b = &m->k->buffers[r->addr->buffer];
     const double size = (double)nd_dtype_size(b->dtype), all = (double)b->elems * size;
-    double pieces = 1, run = size;
+    double pieces = 1, run = size, before = 0, behind = size;
     struct {
-        double distance, turns;
+        double distance, turns; /* distance < 0: backwards */
     } walk[MOST_WALKS];
     int n = 0;
     walk[n].distance = (double)r->addr->lane_stride * size;
@@ -325,6 +410,7 @@ static double touched(const model *m, const reference *r, int outer)
         walk[n++].turns = (double)r->count;
     }
     nd__kaffine at = r->addr->at;
+    at.constant = r->first;
     for (int l = r->loop; l >= outer && l > 0; l = m->loops[l].parent) {
         const nd__kinst *of = m->loops[l].of;
         int64_t coef = 0;
@@ -332,10 +418,16 @@ static double touched(const model *m, const reference *r, int outer)
             if (at.terms[t].iv == of->iv)
                 coef = at.terms[t].coef;
         if (coef != 0 && n < MOST_WALKS) {
-            walk[n].distance = (double)(coef < 0 ? -coef : coef) * (double)of->step * size;
+            walk[n].distance = (double)coef * (double)of->step * size;
             walk[n++].turns = m->loops[l].turns;
         }
-        at = nd__k_sum(at, nd__k_scaled(of->lo, coef)); /* it begins where loops around it say */
+        at =
+            nd__k_sum(nd__k_plus(at, of->iv, -coef), nd__k_scaled(of->lo, coef)); /* it begins where loops around say */
+    }
+    for (int i = 0; i < n; i++) {
+        const double far = (walk[i].turns - 1) * walk[i].distance;
+        *(far < 0 ? &before : &behind) += far;
+        walk[i].distance = fabs(walk[i].distance);
     }
     for (int done = 0; done < n; done++) { /* nearest first */
         int next = done;
@@ -350,14 +442,30 @@ static double touched(const model *m, const reference *r, int outer)
             pieces *= turns;
     }
     const double bytes = pieces * ((double)((int64_t)(run + LINE - 1) / LINE) * LINE);
+    const double begin = affine_mean(m, &at) * size;
+    return (footprint){bytes < all ? bytes : all, begin + before, begin + behind};
+}
+
+static void add_footprint(footprint *sum, footprint f)
+{
+    sum->first = sum->bytes == 0 || f.first < sum->first ? f.first : sum->first;
+    sum->end = sum->bytes == 0 || f.end > sum->end ? f.end : sum->end;
+    sum->bytes += f.bytes;
+}
+
+/* What several references touch counts once: no more than lies between the first byte and the last. */
+static double union_of(const nd__kbuffer *b, const footprint *sum)
+{
+    const double all = (double)b->elems * (double)nd_dtype_size(b->dtype), between = sum->end - sum->first + LINE;
+    const double bytes = sum->bytes < between ? sum->bytes : between;
     return bytes < all ? bytes : all;
 }
 
-/* Sums of what the references touch; a buffer that several touch counts no more than once as a whole. */
+/* Sums of what the references touch, for each loop. */
 static bool sum_touched(model *m)
 {
     const int buffers = m->k->buffer_count;
-    double *sum = nd__arena_alloc(&m->arena, (size_t)buffers * 2, sizeof *sum), *turn = sum ? sum + buffers : NULL;
+    footprint *sum = nd__arena_alloc(&m->arena, (size_t)buffers * 2, sizeof *sum), *turn = sum ? sum + buffers : NULL;
     if (!sum)
         return false;
     for (int l = 0; l < m->loop_count; l++) {
@@ -369,17 +477,17 @@ static bool sum_touched(model *m)
                 inner = m->loops[inner].parent;
             if (inner != l)
                 continue;
-            sum[r->addr->buffer] += touched(m, r, l);
-            turn[r->addr->buffer] += touched(m, r, l + 1);
+            const footprint once = touched(m, r, l + 1);
+            add_footprint(&sum[r->addr->buffer], touched(m, r, l));
+            add_footprint(&turn[r->addr->buffer], once);
             if (r->loop == l)
-                m->loops[l].straight += touched(m, r, l + 1);
+                m->loops[l].straight += once.bytes;
         }
         for (int b = 0; b < buffers; b++) {
-            const double all = (double)m->k->buffers[b].elems * (double)nd_dtype_size(m->k->buffers[b].dtype);
-            m->loops[l].touched += sum[b] < all ? sum[b] : all;
-            m->loops[l].turn += turn[b] < all ? turn[b] : all;
+            m->loops[l].touched += union_of(&m->k->buffers[b], &sum[b]);
+            m->loops[l].turn += union_of(&m->k->buffers[b], &turn[b]);
             if (l == 0)
-                m->whole[b] = sum[b] < all ? sum[b] : all;
+                m->whole[b] = union_of(&m->k->buffers[b], &sum[b]);
         }
     }
     return true;
@@ -427,8 +535,10 @@ double nd__kernel_cycles(const nd__kernel *k, const nd__target *target, const do
     m.ready = nd__arena_alloc(&m.arena, (size_t)k->value_count + 1, sizeof *m.ready);
     m.home = nd__arena_alloc(&m.arena, (size_t)k->value_count + 1, sizeof *m.home);
     m.middle = nd__arena_alloc(&m.arena, (size_t)k->iv_count + 1, sizeof *m.middle);
+    m.at = nd__arena_alloc(&m.arena, (size_t)k->iv_count + 1, sizeof *m.at);
+    m.maker = nd__arena_alloc(&m.arena, (size_t)k->value_count + 1, sizeof *m.maker);
     m.whole = nd__arena_alloc(&m.arena, (size_t)k->buffer_count + 1, sizeof *m.whole);
-    m.failed = !m.ready || !m.home || !m.middle || !m.whole;
+    m.failed = !m.ready || !m.home || !m.middle || !m.at || !m.maker || !m.whole;
     const int whole = m.failed ? 0 : new_loop(&m, -1, NULL, 1);
     if (!m.failed) {
         const double work = block_cycles(&m, &k->body, whole);

@@ -87,19 +87,26 @@ static int64_t block_size(const nd__kblock *block, int *lanes)
     return n;
 }
 
-static const nd__kinst *largest_loop(const nd__kblock *block)
+/* The largest loop of a block or of the branches in it; `most`: instructions of the largest so far. */
+static const nd__kinst *larger_loop(const nd__kblock *block, const nd__kinst *largest, int64_t *most)
 {
-    const nd__kinst *largest = NULL;
-    int64_t most = -1;
     int lanes = 1;
     for (const nd__kinst *i = block->first; i; i = i->next) {
-        int64_t size = i->op == ND__K_for ? block_size(&i->body, &lanes) : -1;
-        if (size > most) {
-            most = size;
+        const int64_t size = i->op == ND__K_for ? block_size(&i->body, &lanes) : -1;
+        if (i->op == ND__K_if)
+            largest = larger_loop(&i->other, larger_loop(&i->body, largest, most), most);
+        if (size > *most) {
+            *most = size;
             largest = i;
         }
     }
     return largest;
+}
+
+static const nd__kinst *largest_loop(const nd__kblock *block)
+{
+    int64_t most = -1;
+    return larger_loop(block, NULL, &most);
 }
 
 /* The loops around most of the work, outermost first: "32 by 4, 128 by 64, 784", and the widest vector: "x16"; before

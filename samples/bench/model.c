@@ -9,6 +9,11 @@
 
 enum { BATCHES = 8, FLOWERS = 150, CHARACTERS = 64 };
 
+static void fail(model *m, const char *message)
+{
+    snprintf(m->error, sizeof m->error, "%s", message);
+}
+
 void generate(uint32_t *random, int64_t n, float scale, float *values)
 {
     uint32_t s = *random;
@@ -30,7 +35,11 @@ nd_value *parameter(model *m, const char *name, nd_shape shape, double scale)
     }
     nd_value *v = nd_variable(m->module, name, ND_F32, shape, init);
     nd_tensor_destroy(values);
-    return m->parameters[m->parameter_count++] = v;
+    if (m->parameter_count < MOST_PARAMETERS)
+        m->parameters[m->parameter_count++] = v;
+    else
+        fail(m, "the model has too many parameters");
+    return v;
 }
 
 nd_value *input(model *m, const char *name, nd_dtype dtype, nd_shape shape, int n)
@@ -48,11 +57,6 @@ void model_release(model *m)
         for (int k = 0; k < m->input_count; k++)
             nd_tensor_destroy(m->batches[i][k]);
     nd_module_destroy(m->module);
-}
-
-static void fail(model *m, const char *message)
-{
-    snprintf(m->error, sizeof m->error, "%s", message);
 }
 
 /* Batches of rows, in order, all values divided by one; and the labels, if they are an input. */

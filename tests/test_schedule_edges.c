@@ -50,6 +50,17 @@ START_TEST(an_update_by_its_mirror)
 }
 END_TEST
 
+/* What is read at the point and the other way round is no part of the kernel that reads both. */
+START_TEST(a_square_and_its_mirror)
+{
+    nd_module *m = nd_module_create("square");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(20, 20)), *e = nd_exp(x), *y = nd_add(e, x);
+    nd_value *t = nd_transpose(y, ND_ALL_AXES), *d = nd_sub(t, nd_mean(t, ND_AXES(1), true));
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_add(d, e)));
+    check_and_destroy("a square and its mirror", m);
+}
+END_TEST
+
 /* The sum over x is an output through a view only. */
 START_TEST(a_view_is_all_that_shows_it)
 {
@@ -130,6 +141,7 @@ int main(void)
     tcase_set_timeout(all, 300);
     tcase_add_test(all, a_sum_of_columns_over_itself);
     tcase_add_test(all, an_update_by_its_mirror);
+    tcase_add_test(all, a_square_and_its_mirror);
     tcase_add_test(all, a_view_is_all_that_shows_it);
     tcase_add_test(all, a_table_of_indices);
     tcase_add_test(all, powers_of_a_generator);

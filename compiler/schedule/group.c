@@ -356,8 +356,8 @@ static void merge_maps(nd__block *b, nd__group *g, const nd__uses *u)
         nd__group *from = home_of(b, u->items[i].value->node);
         nd_shape domain = nd_shape_of((size_t)g->rank, g->size);
         if (from && from != g && from->kind == ND__G_MAP && !from->copy && shape_is(&domain, from->rank, from->size) &&
-            reads_at_point(b, u, from) && !read_between(b, g, u, from) && !lies_between(b, g, from) &&
-            !lies_between(b, from, g))
+            reads_at_point(b, u, from) && reads_at_point(b, &g->uses, from) && reads_at_point(b, &from->uses, g) &&
+            !read_between(b, g, u, from) && !lies_between(b, g, from) && !lies_between(b, from, g))
             merge(b, g, from);
     }
 }

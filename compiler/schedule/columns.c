@@ -40,7 +40,7 @@ static void chain(columns *c, nd__kaffine at, int registers, int last, nd__kaffi
     for (int q = 0; q < registers; q++) {
         at_register(c, at, q, registers, last);
         nd__memo_restore(e, kept);
-        carried[q] = nd__k_op2(&e->b, nd__reduction_op(c->node), carried[q], nd__emit_wide(e, c->operand));
+        carried[q] = nd__reduction_join(&e->b, c->node, carried[q], nd__emit_wide(e, c->operand));
     }
     nd__k_end_for(&e->b, carried, acc);
     e->open &= ~(1u << c->axis);
@@ -61,7 +61,7 @@ static void tile(columns *c, nd__kaffine at, int registers, int last)
         nd__kaffine lo = nd__k_plus(nd__k_at(0), i, 1);
         chain(c, at, registers, last, lo, nd__k_sum(lo, nd__k_at(c->block)), sum);
         for (int q = 0; q < registers; q++)
-            carried[q] = nd__k_op2(&e->b, nd__reduction_op(c->node), carried[q], sum[q]);
+            carried[q] = nd__reduction_join(&e->b, c->node, carried[q], sum[q]);
         nd__k_end_for(&e->b, carried, total);
         for (int q = 0; q < registers; q++)
             sum[q] = start;
@@ -73,7 +73,7 @@ static void tile(columns *c, nd__kaffine at, int registers, int last)
         if (blocks == 0)
             total[q] = sum[q];
         else if (blocks * c->block < c->length)
-            total[q] = nd__k_op2(&e->b, nd__reduction_op(c->node), total[q], sum[q]);
+            total[q] = nd__reduction_join(&e->b, c->node, total[q], sum[q]);
         at_register(c, at, q, registers, last);
         nd__memo_restore(e, kept);
         e->memo[c->given] = nd__reduction_end(&e->b, c->node, total[q]);

@@ -55,8 +55,10 @@ void nd__over_lanes(nd__emit *e, int64_t size, void (*body)(nd__emit *e, void *d
 
 /* The instruction that joins two partial results of a sum, a maximum, a minimum. */
 nd__kop nd__reduction_op(const nd__node *n);
-/* What accumulating a sum, a maximum, a minimum starts from, and what its result is after the last element (rows.c). */
+/* What accumulating a sum, a maximum, a minimum starts from, how one more element joins what has been accumulated, and
+ * what the result is after the last (rows.c). */
 nd__kval nd__reduction_start(nd__kbuilder *b, const nd__node *n, int lanes);
+nd__kval nd__reduction_join(nd__kbuilder *b, const nd__node *n, nd__kval acc, nd__kval x);
 nd__kval nd__reduction_end(nd__kbuilder *b, const nd__node *n, nd__kval x);
 
 /* Loops over the first `axes` axes of the domain, one of them in the lanes where that pays; body(e, data) is emitted

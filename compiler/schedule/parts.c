@@ -118,7 +118,7 @@ void nd__add_to_columns(nd__rows *r, int p)
             continue;
         nd__kaffine at = column_at(r, part);
         nd__kval sum = nd__k_load(&e->b, e->buffers[part->param], at, e->lanes, 1, e->count);
-        sum = nd__k_op2(&e->b, nd__reduction_op(part->node), sum, nd__emit_wide(e, part->operand));
+        sum = nd__reduction_join(&e->b, part->node, sum, nd__emit_wide(e, part->operand));
         nd__k_store(&e->b, e->buffers[part->param], at, sum, 1, e->count);
     }
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    KEEP_COST = 5,  /* operations from which on a value is kept for later passes */
+    KEEP_COST = 5,  /* operations and loads from which on a value is kept for later passes, */
     COSTLY = 10,    /* operations that an elementary function counts as, */
     DIVISION = 4,   /* and a division */
     MAX_PARTS = 16, /* registers that 32 lanes take */
@@ -39,6 +39,13 @@ nd__kval nd__reduction_start(nd__kbuilder *b, const nd__node *n, int lanes)
     const uint64_t sign = (uint64_t)1 << (8 * nd_dtype_size(dtype) - 1);
     const uint64_t low = nd_dtype_is_signed(dtype) ? sign : 0, high = nd_dtype_is_signed(dtype) ? sign - 1 : UINT64_MAX;
     return nd__k_const_bits(b, type, max ? low : high);
+}
+
+/* The element comes first: of two, max and min ask the first whether it is a NaN, and the next element need not wait
+ * for an answer about this one. */
+nd__kval nd__reduction_join(nd__kbuilder *b, const nd__node *n, nd__kval acc, nd__kval x)
+{
+    return nd__k_op2(b, nd__reduction_op(n), x, acc);
 }
 
 nd__kval nd__reduction_end(nd__kbuilder *b, const nd__node *n, nd__kval x)
@@ -89,7 +96,7 @@ static int own_cost(const nd__expr *x)
 {
     if (x->kind == ND__E_RANDOM || (x->kind == ND__E_OP && (nd__ops[x->op].traits & ND__COSTLY)))
         return COSTLY;
-    return x->kind != ND__E_OP ? 0 : x->op == ND__OP_div ? DIVISION : 1;
+    return x->kind == ND__E_OP ? (x->op == ND__OP_div ? DIVISION : 1) : x->kind == ND__E_LOAD;
 }
 
 static int cost(const nd__rows *r, int expr)
@@ -236,7 +243,7 @@ static void accumulate(lanes_pass *l, nd__kaffine at, int64_t count)
         for (int k = 0; k < l->n; k++) {
             nd__kval *acc = &l->r->acc[k * l->parts + u];
             nd__kval x = masked(e, l->r->found[k]->node, nd__emit_wide(e, l->r->found[k]->operand));
-            *acc = nd__k_op2(&e->b, nd__reduction_op(l->r->found[k]->node), *acc, x);
+            *acc = nd__reduction_join(&e->b, l->r->found[k]->node, *acc, x);
         }
         nd__rows_store_kept(l->r, l->p);
         nd__add_to_columns(l->r, l->p);
@@ -287,8 +294,7 @@ static void end_block(lanes_pass *l, nd__kaffine number, nd__kval *total)
         else if (red->part)
             nd__store_part(l->r, red->part, number, acc);
         else
-            total[k] =
-                nd__k_op2(&l->r->e.b, nd__reduction_op(red->node), total[k], nd__lanes_tree(&l->r->e, red->node, acc));
+            total[k] = nd__reduction_join(&l->r->e.b, red->node, total[k], nd__lanes_tree(&l->r->e, red->node, acc));
     }
 }
 

@@ -133,8 +133,7 @@ static void reduce_rows(nd__rows *r, int p, int n)
     e->coord[r->axis] = nd__k_plus(nd__k_at(0), c, 1);
     e->open |= 1u << r->axis;
     for (int k = 0; k < n; k++)
-        r->acc[k] = nd__k_op2(&e->b, nd__reduction_op(r->found[k]->node), r->carried[k],
-                              nd__emit_wide(e, r->found[k]->operand));
+        r->acc[k] = nd__reduction_join(&e->b, r->found[k]->node, r->carried[k], nd__emit_wide(e, r->found[k]->operand));
     nd__rows_store_kept(r, p);
     nd__emit_outputs(e, p);
     nd__k_end_for(&e->b, r->acc, r->carried);

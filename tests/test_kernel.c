@@ -108,6 +108,8 @@ START_TEST(prints_everything_else)
     nd__kval lanes = nd__k_index(&b, nd__k_type(ND_I64, 2), ONE_IV(j, 1), 3);
     nd__k_loadx(&b, t, nd__k_at(0), lanes, 1, 3, 2, 0, 2);
     nd__k_storex(&b, y, ONE_IV(i, 1), v, at, 4, 16, 1, 4);
+    nd__k_fetch(&b, s, ONE_IV(i, 8), false);
+    nd__k_fetch(&b, y, nd__k_at(64), true);
     nd__k_end_for(&b, NULL, NULL);
     nd__k_end_for(&b, NULL, NULL);
     nd__k_transpose(&b, 4, (nd__kval[]){v, v, v, v}, out);
@@ -134,6 +136,8 @@ START_TEST(prints_everything_else)
                "      %8 = index i64x2 [i1] stride 3\n"
                "      %9 = loadx f64x2 t[0 + %8] where %8 < 3 stride 0\n"
                "      storex y[i0 + 4 %7], %6 where %7 < 16\n"
+               "      fetch s[8 i0]\n"
+               "      fetch y[64] to write\n"
                "  %10..%13 = transpose f32x4 %6, %6, %6, %6\n"
                "  %14 = lane f32 %11[3]\n"
                "  %15 = tree_add f32 %10\n"

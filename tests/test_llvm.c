@@ -84,6 +84,23 @@ START_TEST(lane_strides)
 }
 END_TEST
 
+/* What is fetched may lie anywhere, and stays as it is. */
+START_TEST(fetches)
+{
+    nd_dtype dtype = (nd_dtype)_i;
+    nd__kbuilder b;
+    nd__kernel *k = start("fetch", &b);
+    int32_t x = nd__k_buffer(k, "x", dtype, ND__K_IN, 16, 1), y = nd__k_buffer(k, "y", dtype, ND__K_INOUT, 16, 1);
+    int32_t i = nd__k_for(&b, AT(-2), AT(2), 1, 0, NULL, NULL);
+    nd__k_fetch(&b, x, IV(i, 1), false);
+    nd__k_fetch(&b, y, IV(i, 16), true);
+    nd__k_fetch(&b, y, nd__k_plus(AT(1 << 30), i, 1 << 20), true);
+    nd__k_end_for(&b, NULL, NULL);
+    nd__k_store(&b, y, AT(4), nd__k_load(&b, x, AT(8), 4, 1, 4), 1, 4);
+    check_kernel(k);
+}
+END_TEST
+
 /* Rows picked by loaded indices, some of them outside; whole rows, strided ones, single elements, lane by lane. */
 START_TEST(loaded_indices)
 {
@@ -374,6 +391,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, begin, end);
     tcase_add_loop_test(tcase, masks, ND_BOOL, ND_F64 + 1);
     tcase_add_loop_test(tcase, lane_strides, 3 * ND_BOOL, 3 * (ND_F64 + 1));
+    tcase_add_loop_test(tcase, fetches, ND_BOOL, ND_F64 + 1);
     tcase_add_loop_test(tcase, loaded_indices, ND_BOOL, ND_F64 + 1);
     tcase_add_test(tcase, indices);
     tcase_add_test(tcase, bools_of_any_byte);

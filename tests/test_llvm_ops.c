@@ -41,6 +41,7 @@ static int plain_arity(nd__kop op)
     case ND__K_store:
     case ND__K_loadx:
     case ND__K_storex:
+    case ND__K_fetch:
     case ND__K_convert:
     case ND__K_bitcast:
     case ND__K_transpose:

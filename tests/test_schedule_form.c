@@ -72,6 +72,36 @@ static int apart(const nd__kblock *block)
     return count;
 }
 
+/* Fetches of a buffer, by name. */
+static int fetches(const nd__kernel *k, const nd__kblock *block, const char *name)
+{
+    int count = 0;
+    for (const nd__kinst *i = block->first; i; i = i->next)
+        count += (i->op == ND__K_fetch && strcmp(k->buffers[i->addr->buffer].name, name) == 0) +
+                 fetches(k, &i->body, name) + fetches(k, &i->other, name);
+    return count;
+}
+
+/* What is read and written after the sums of a tile is fetched while they are made, and the rows of a large operand;
+ * what a few steps would not hide is not. */
+START_TEST(products_fetch_ahead)
+{
+    for (int depth = 32; depth <= 1024; depth *= 32) {
+        nd_module *m = nd_module_create("product");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(96, depth)), *w = nd_input(m, "w", ND_F32, ND_SHAPE(depth, 80));
+        nd_value *bias = nd_input(m, "bias", ND_F32, ND_SHAPE(80)), *r = nd_input(m, "r", ND_F32, ND_SHAPE(96, 80));
+        nd_function(m, "f", ND_VALUES(x, w, bias, r), ND_VALUES(nd_add(r, nd_add(nd_matmul(x, w), bias))));
+        nd__plan *plan = schedule_checked("fetches", m);
+        const nd__kernel *k = plan->kernels[0];
+        ck_assert_int_eq(plan->kernel_count, 1);
+        ck_assert_int_eq(fetches(k, &k->body, "r") > 0, depth > 32);
+        ck_assert_int_eq(fetches(k, &k->body, "x") > 0, depth > 32);
+        ck_assert_int_eq(fetches(k, &k->body, "bias") + fetches(k, &k->body, "w"), 0);
+        nd__plan_destroy(plan);
+    }
+}
+END_TEST
+
 /* Rows of few elements go through the lanes in transposed blocks. */
 START_TEST(short_rows_are_turned)
 {
@@ -205,6 +235,7 @@ int main(void)
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 300);
     tcase_add_test(all, updates_come_early);
+    tcase_add_test(all, products_fetch_ahead);
     tcase_add_test(all, short_rows_are_turned);
     tcase_add_test(all, windows_run_in_chunks);
     tcase_add_test(all, images_fill_lanes);

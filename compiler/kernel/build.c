@@ -406,6 +406,12 @@ void nd__k_store(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval x, in
     emit(b, ND__K_store, type, 0, 1, &x, 0, &addr);
 }
 
+void nd__k_fetch(nd__kbuilder *b, int32_t buffer, nd__kaffine at, bool to_write)
+{
+    nd__kaddr addr = address(buffer, at, 1, 1, 1);
+    emit(b, ND__K_fetch, buffer_type(b, buffer, 1), 0, 0, NULL, to_write, &addr);
+}
+
 nd__kval nd__k_loadx(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval index, int64_t scale, int64_t bound,
                      int lanes, int64_t lane_stride, int count)
 {

@@ -267,6 +267,8 @@ static bool run_inst(machine *m, const nd__kinst *inst)
         return load(m, inst);
     case ND__K_store:
         return store(m, inst);
+    case ND__K_fetch:
+        return true;
     case ND__K_loadx:
         return loadx(m, inst);
     case ND__K_storex:

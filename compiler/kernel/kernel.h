@@ -76,8 +76,8 @@ struct nd__kinst {
     int32_t arg_count, result_count;
     nd__kval *args;
     nd__kval result; /* the first; the others follow it */
-    uint64_t imm;    /* const: the bits of one element; lane: its number */
-    nd__kaddr *addr; /* loads, stores, index (at, lane_stride) */
+    uint64_t imm;    /* const: the bits of one element; lane: its number; fetch: 1 to write */
+    nd__kaddr *addr; /* loads, stores, fetch, index (at, lane_stride) */
     /* for: iv runs from max(lo, least) to below min(hi, most) by step; carried[i] is the number inside the body of what it carries */
     int32_t iv;
     nd__kval carried; /* the first; arg_count of them */
@@ -166,6 +166,8 @@ void nd__k_transpose(nd__kbuilder *b, int n, const nd__kval *in, nd__kval *out);
 /* Type: dtype is the buffer's, `lanes` of them, the first `count` of which exist. A scalar load has lanes = count = 1. */
 nd__kval nd__k_load(nd__kbuilder *b, int32_t buffer, nd__kaffine at, int lanes, int64_t lane_stride, int count);
 void nd__k_store(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval x, int64_t lane_stride, int count);
+/* Says that an element is wanted soon, so that its line may be brought nearer; changes nothing. */
+void nd__k_fetch(nd__kbuilder *b, int32_t buffer, nd__kaffine at, bool to_write);
 nd__kval nd__k_loadx(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval index, int64_t scale, int64_t bound, int lanes,
                      int64_t lane_stride, int count);
 void nd__k_storex(nd__kbuilder *b, int32_t buffer, nd__kaffine at, nd__kval x, nd__kval index, int64_t scale, int64_t bound,

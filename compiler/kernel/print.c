@@ -276,6 +276,10 @@ static void put_inst(writer *w, const nd__kinst *i)
         put_values(w, first, 1);
         put_lanes(w, i, second);
         break;
+    case ND__K_fetch:
+        put_address(w, i, NULL);
+        put(w, "%s", i->imm ? " to write" : "");
+        break;
     case ND__K_lane:
         put_type(w, i->type);
         put_value(w, *first);

@@ -168,7 +168,7 @@ const char *nd__k_inst_error(const nd__kernel *k, const nd__kinst *inst)
         return args[0].dtype == ND_BOOL && args[0].lanes == 1 ? NULL : "a branch on something that is no bool scalar";
 
     bool stores = inst->op == ND__K_store || inst->op == ND__K_storex;
-    int results = stores ? 0 : inst->op == ND__K_transpose ? inst->arg_count : 1;
+    int results = stores || inst->op == ND__K_fetch ? 0 : inst->op == ND__K_transpose ? inst->arg_count : 1;
     if (inst->result_count != results)
         return "another number of results than the op gives";
     if (!nd__k_type_valid(inst->type))
@@ -189,6 +189,7 @@ const char *nd__k_inst_error(const nd__kernel *k, const nd__kinst *inst)
             return "an index of a dtype that is no integer";
         return affine_error(&inst->addr->at);
     case ND__K_load:
+    case ND__K_fetch:
         return address_error(k, inst, inst->type);
     case ND__K_store:
         return nd__k_type_equal(inst->type, args[0]) ? address_error(k, inst, args[0])

@@ -119,6 +119,7 @@ void nd__ir_iv_fact(nd__fn *f, const nd__kinst *loop); /* before its body */
 bool nd__ir_runs(nd__fn *f, const nd__kinst *loop);
 LLVMValueRef nd__ir_load(nd__fn *f, const nd__kinst *i);
 void nd__ir_store(nd__fn *f, const nd__kinst *i);
+void nd__ir_fetch(nd__fn *f, const nd__kinst *i);
 LLVMValueRef nd__ir_loadx(nd__fn *f, const nd__kinst *i);
 void nd__ir_storex(nd__fn *f, const nd__kinst *i);
 

@@ -156,6 +156,9 @@ static void write_inst(nd__fn *f, const nd__kinst *i)
     case ND__K_storex:
         nd__ir_storex(f, i);
         return;
+    case ND__K_fetch:
+        nd__ir_fetch(f, i);
+        return;
     case ND__K_tree_add:
     case ND__K_tree_min:
     case ND__K_tree_max:

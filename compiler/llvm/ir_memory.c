@@ -301,6 +301,16 @@ LLVMValueRef nd__ir_load(nd__fn *f, const nd__kinst *i)
     return from_memory(f->ir, i, load_place(f->ir, &p));
 }
 
+void nd__ir_fetch(nd__fn *f, const nd__kinst *i)
+{
+    nd__ir *ir = f->ir;
+    place p = place_of(f, i->addr, 1);
+    LLVMValueRef write = LLVMConstInt(ir->i32, i->imm != 0, false), every_cache = LLVMConstInt(ir->i32, 3, false),
+                 data = LLVMConstInt(ir->i32, 1, false);
+    LLVMValueRef args[] = {pointer_at(ir, &p, 0), write, every_cache, data};
+    nd__ir_intrinsic(ir, "llvm.prefetch", 1, &ir->pointer, 4, args);
+}
+
 /* The index where it is inside [0, bound), else 0, which is inside. */
 static LLVMValueRef inside_bound(nd__ir *ir, LLVMValueRef index, int64_t bound, LLVMValueRef *inside)
 {

@@ -185,6 +185,9 @@ static double use_of(const model *m, const nd__kinst *i, use *u)
         u->vector += here.vector;
         u->start += here.start / starts;
         return 5;
+    case ND__K_fetch:
+        u->load += 1 / loads;
+        return 0;
     case ND__K_fma:
         if (is_float && !m->target->fma) {
             u->multiply += i->type.lanes * (size == 8 ? soft_fma_f64 : soft_fma_f32);
@@ -377,7 +380,7 @@ static double block_cycles(model *m, const nd__kblock *block, int in)
         } else {
             const double latency = use_of(m, i, &u);
             results_ready(m, i, in, ready < 0 ? -1 : ready + latency);
-            if (i->addr && i->op != ND__K_index)
+            if (i->addr && i->op != ND__K_index && i->op != ND__K_fetch)
                 refer(m, in, i->addr);
         }
     }

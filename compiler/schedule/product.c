@@ -238,6 +238,7 @@ static void finish(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows,
 static void tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last)
 {
     nd__kval acc[ND__TILE_ROWS * ND__TILE_VECTORS];
+    nd__fetch_tile(p, row, column, rows, (int64_t)(vectors - 1) * p->e.lanes + last);
     nd__sum_tile(p, row, column, rows, vectors, last, acc);
     finish(p, row, column, rows, vectors, last, acc);
 }

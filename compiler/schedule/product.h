@@ -1,5 +1,5 @@
-/* What the files of products share: product.c, which decides and walks the tiles, product_sums.c, which sums one, and
- * product_dot.c, which has products of few long rows. */
+/* What the files of products share: product.c, which decides and walks the tiles, product_sums.c, which sums one,
+ * product_fetch.c, which brings nearer what comes next, and product_dot.c, which has products of few long rows. */
 #ifndef NADIR_SCHEDULE_PRODUCT_H
 #define NADIR_SCHEDULE_PRODUCT_H
 
@@ -40,6 +40,11 @@ nd__kaffine nd__factor_at(const nd__matmul *p, const nd__factor *o);
 /* The sums over k of a tile from (row, column) on: of each of `rows` rows, `vectors` vectors, the last with `last`
  * lanes that exist. acc[row * vectors + vector]. */
 void nd__sum_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last, nd__kval *acc);
+
+/* Before a tile is summed: brings what follows the sums reads and writes of it nearer. */
+void nd__fetch_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int64_t columns);
+/* While one is: the elements of the scalar operand, at `at` and in the rows after it, that the next strip will want. */
+void nd__fetch_strip(nd__matmul *p, nd__kaffine at, int rows);
 
 /* All elements of a product with k in the lanes, and what follows them. */
 void nd__dot(nd__matmul *p);

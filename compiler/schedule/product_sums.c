@@ -29,6 +29,8 @@ static void step(const running *t, nd__kaffine k, int from, int until, bool mask
     for (int j = 0; j < t->width; j++)
         x[j] = nd__k_load(b, e->buffers[p->vectors.param], nd__k_sum(v, nd__k_at(j * e->lanes * p->vectors.along)),
                           e->lanes, p->vectors.along, j == t->width - 1 ? t->last : e->lanes);
+    if (!masked && until - from == t->rows)
+        nd__fetch_strip(t->p, s, t->rows);
     for (int r = from; r < until; r++) {
         nd__kaffine at = nd__k_sum(s, nd__k_at(r * p->scalars.along));
         nd__kval one = nd__k_load(b, e->buffers[p->scalars.param], at, 1, 1, 1), all = nd__k_splat(b, one, e->lanes);

@@ -1,0 +1,52 @@
+/* What a product will want soon, brought nearer while it sums: a tile takes so many cycles that lines arrive from
+ * memory meanwhile, for which what follows the sums would else wait. It matters where a step works on more than the
+ * caches hold: what an update reads and writes of a weight's state, or what a backward pass reads of the forward one,
+ * was used long ago. The processor by itself finds lines one after the other, not the next row's. */
+#include "compiler/schedule/product.h"
+
+enum {
+    LINE = 64,        /* bytes that are fetched at once */
+    LEAST_STEPS = 64, /* of a tile, in which a line arrives */
+};
+
+/* The lines of a row of the tile, as an address moves through it. */
+static void fetch_row(nd__matmul *p, nd__kaffine column, int64_t columns, int param, const nd__lin *at, bool to_write)
+{
+    nd__emit *e = &p->e;
+    const int64_t line = LINE / (int64_t)nd_dtype_size(p->s.params[param].dtype);
+    if (at->coef[p->row_axis] == 0 || at->coef[p->lane_axis] != 1)
+        return;
+    for (int64_t c = 0; c < columns; c += line) {
+        e->coord[p->lane_axis] = nd__k_sum(column, nd__k_at(c));
+        nd__k_fetch(&e->b, e->buffers[param], nd__emit_affine(e, at), to_write);
+    }
+}
+
+void nd__fetch_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int64_t columns)
+{
+    nd__emit *e = &p->e;
+    if (p->depth < LEAST_STEPS)
+        return;
+    int32_t r = nd__k_for(&e->b, nd__k_at(0), nd__k_at(rows), 1, 0, NULL, NULL);
+    e->coord[p->row_axis] = nd__k_plus(row, r, 1);
+    for (int i = 0; i < p->s.output_count; i++)
+        fetch_row(p, column, columns, p->s.outputs[i].param, &p->s.outputs[i].at, true);
+    for (int i = 0; i < p->s.expr_count; i++) {
+        const nd__expr *x = &p->s.exprs[i];
+        if (x->kind == ND__E_LOAD && p->s.params[x->param].access == ND__K_IN)
+            fetch_row(p, column, columns, x->param, &x->at, false);
+    }
+    nd__k_end_for(&e->b, NULL, NULL);
+}
+
+/* Rows of k side by side; those of columns would be fetched as slowly as they are read. An operand that the
+ * second-level cache keeps is there. */
+void nd__fetch_strip(nd__matmul *p, nd__kaffine at, int rows)
+{
+    const nd__factor *o = &p->scalars;
+    const int64_t bytes = o->count * (int64_t)nd_dtype_size(o->base->dtype);
+    if (o->inner != 1 || o->along < p->depth || p->tile.vectors < 2 || bytes < p->s.block->target->l2_bytes / 4)
+        return;
+    for (int r = 0; r < rows; r++)
+        nd__k_fetch(&p->e.b, p->e.buffers[o->param], nd__k_sum(at, nd__k_at((rows + r) * o->along)), false);
+}

@@ -1,6 +1,15 @@
 /* Moving lanes: splats, parts, trees, transposes. */
 #include "compiler/llvm/ir.h"
 
+#include <stdio.h>
+
+#define B (ir->builder)
+
+enum {
+    WORTH_A_CALL = 8,  /* vectors of a transpose */
+    IN_REGISTERS = 16, /* vectors that the calling convention passes and returns */
+};
+
 LLVMValueRef nd__ir_pick(nd__ir *ir, LLVMValueRef x, LLVMValueRef y, int count, const int *lanes)
 {
     LLVMValueRef mask[ND__MAX_LANES];
@@ -85,19 +94,23 @@ static void interleave(nd__ir *ir, int n, int g, int u, LLVMValueRef *x, LLVMVal
     *x = a, *y = b;
 }
 
+static bool has_floats(LLVMTypeRef vector)
+{
+    const LLVMTypeKind kind = LLVMGetTypeKind(LLVMGetElementType(vector));
+    return kind == LLVMFloatTypeKind || kind == LLVMDoubleTypeKind;
+}
+
 /* Ends LLVM's search for one shuffle in place of several: it goes four deep, finds none in a transpose, and takes
  * longer than all the rest of code generation. Nothing is emitted for the fence, which is there for floats only. */
 static LLVMValueRef fence(nd__ir *ir, LLVMValueRef x)
 {
-    const LLVMTypeKind kind = LLVMGetTypeKind(LLVMGetElementType(LLVMTypeOf(x)));
-    const bool floats = kind == LLVMFloatTypeKind || kind == LLVMDoubleTypeKind;
-    return floats ? nd__ir_unary(ir, "llvm.arithmetic.fence", x) : x;
+    return has_floats(LLVMTypeOf(x)) ? nd__ir_unary(ir, "llvm.arithmetic.fence", x) : x;
 }
 
 /* Within groups of 16 bytes by interleaving (the unpack instructions), then the groups among each other by splits (the
  * instructions that move 128-bit parts): log2 n steps of n/2 pairs, two instructions a pair where the vectors are
  * registers. */
-void nd__ir_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors)
+static void write_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors)
 {
     LLVMValueRef v[ND__MAX_LANES], w[ND__MAX_LANES];
     int g = size >= 4 && 16 / size <= n ? 16 / size : 1;
@@ -137,4 +150,43 @@ void nd__ir_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors)
     /* v[t g + j] is column t g + j. */
     for (int i = 0; i < n; i++)
         vectors[i] = v[i];
+}
+
+/* A large transpose is a function, one for all kernels: it is many instructions, for each of which code has to be
+ * generated, and calling it is one. The vectors go there and come back in registers. */
+static LLVMValueRef transpose_function(nd__ir *ir, int n, int size, LLVMTypeRef vector)
+{
+    LLVMTypeRef types[IN_REGISTERS];
+    LLVMValueRef v[IN_REGISTERS];
+    char name[40];
+    snprintf(name, sizeof name, "nadir.transpose.%d.%s%d", n, has_floats(vector) ? "f" : "i", 8 * size);
+    LLVMValueRef f = nd__ir_internal(ir, name);
+    if (f)
+        return f;
+    for (int i = 0; i < n; i++)
+        types[i] = vector;
+    LLVMTypeRef all = LLVMStructTypeInContext(ir->context, types, (unsigned)n, false);
+    LLVMBasicBlockRef back = LLVMGetInsertBlock(B);
+    f = nd__ir_function(ir, name, LLVMFunctionType(all, types, (unsigned)n, false), LLVMInternalLinkage);
+    LLVMSetFunctionCallConv(f, LLVMX86RegCallCallConv);
+    LLVMPositionBuilderAtEnd(B, LLVMAppendBasicBlockInContext(ir->context, f, ""));
+    for (int i = 0; i < n; i++)
+        v[i] = LLVMGetParam(f, (unsigned)i);
+    write_transpose(ir, n, size, v);
+    LLVMBuildAggregateRet(B, v, (unsigned)n);
+    LLVMPositionBuilderAtEnd(B, back);
+    return f;
+}
+
+void nd__ir_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors)
+{
+    if (size < 4 || n < WORTH_A_CALL || n > IN_REGISTERS || n * size > nd__machine_vector_bytes(ir->machine)) {
+        write_transpose(ir, n, size, vectors);
+        return;
+    }
+    LLVMValueRef f = transpose_function(ir, n, size, LLVMTypeOf(vectors[0]));
+    LLVMValueRef all = LLVMBuildCall2(B, LLVMGlobalGetValueType(f), f, vectors, (unsigned)n, "");
+    LLVMSetInstructionCallConv(all, LLVMX86RegCallCallConv);
+    for (int i = 0; i < n; i++)
+        vectors[i] = LLVMBuildExtractValue(B, all, (unsigned)i, "");
 }

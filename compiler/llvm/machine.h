@@ -31,6 +31,10 @@ static inline bool nd__machine_mask_registers(const nd__machine *m) /* masked lo
 {
     return m->level >= 4;
 }
+static inline int nd__machine_vector_bytes(const nd__machine *m)
+{
+    return m->level >= 4 ? 64 : m->level == 3 ? 32 : 16;
+}
 
 /* The machine behind target->cpu. ND_ERR_TARGET as nd__target_find. */
 nd_status nd__machine_find(const nd__target *target, nd__machine *machine, char *message, size_t size);

@@ -228,7 +228,9 @@ static void loop(generator *g)
         from = least + below(g, (int)(most - least) + 1);
         to = from + 1 + below(g, (int)(most - from) + 1);
     }
-    int32_t iv = nd__k_for_within(&g->b, lo, hi, from, to, step, n, init, carried);
+    const bool apart = n == 0 && from == INT64_MIN && to == INT64_MAX && below(g, 2);
+    int32_t iv = apart ? nd__k_for_apart(&g->b, lo, hi, step)
+                       : nd__k_for_within(&g->b, lo, hi, from, to, step, n, init, carried);
     g->loops[g->loop_count].iv = iv;
     g->loops[g->loop_count].low = least, g->loops[g->loop_count].high = most;
     g->loop_count++, g->depth++;

@@ -120,6 +120,8 @@ START_TEST(prints_everything_else)
     nd__k_if(&b, nd__k_op2(&b, ND__K_eq, both[0], sum));
     nd__k_store(&b, y, nd__k_at(0), nd__k_bitcast(&b, ND_F32, nd__k_convert(&b, ND_I32, sum)), 1, 1);
     nd__k_end_if(&b, 0, NULL, NULL);
+    nd__k_for_apart(&b, nd__k_at(0), nd__k_at(4), 2);
+    nd__k_end_for(&b, NULL, NULL);
     ck_text(k, "kernel all (scratch s: f32[64], inout y: f32[64])\n"
                "  table t: f64[3]\n"
                "  %0 = const f32 0.1\n"
@@ -150,7 +152,8 @@ START_TEST(prints_everything_else)
                "  if %18\n"
                "    %19 = convert i32 %15\n"
                "    %20 = bitcast f32 %19\n"
-               "    store y[0], %20\n");
+               "    store y[0], %20\n"
+               "  for apart i2 = 0..4 by 2\n");
 }
 END_TEST
 

@@ -533,6 +533,15 @@ int32_t nd__k_for_within(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_
     return ready(b) ? inst->iv : -1;
 }
 
+int32_t nd__k_for_apart(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t step)
+{
+    int32_t iv = nd__k_for(b, lo, hi, step, 0, NULL, NULL);
+    nd__kinst *inst = innermost(b, ND__K_for);
+    if (inst)
+        inst->apart = true;
+    return iv;
+}
+
 void nd__k_end_for(nd__kbuilder *b, const nd__kval *next, nd__kval *last)
 {
     int n = b->depth > 0 && b->depth <= MAX_OPEN ? b->carry_count[b->depth - 1] : 0;

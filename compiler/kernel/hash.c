@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { AFFINE_WORDS = 2 + 2 * ND__MAX_TERMS, MOST_WORDS = 18 + 3 * AFFINE_WORDS };
+enum { AFFINE_WORDS = 2 + 2 * ND__MAX_TERMS, MOST_WORDS = 19 + 3 * AFFINE_WORDS };
 
 static int affine_words(const nd__kaffine *a, uint64_t *words)
 {
@@ -42,6 +42,7 @@ static int inst_words(const nd__kinst *i, uint64_t words[MOST_WORDS])
         words[n++] = (uint64_t)i->step;
         words[n++] = (uint64_t)i->least;
         words[n++] = (uint64_t)i->most;
+        words[n++] = i->apart;
         n += affine_words(&i->lo, words + n);
         n += affine_words(&i->hi, words + n);
     }

@@ -84,6 +84,7 @@ struct nd__kinst {
     nd__kaffine lo, hi;
     int64_t least, most; /* INT64_MIN, INT64_MAX: no matter */
     int64_t step;
+    bool apart; /* for: a function of its own when it is written down */
     nd__kblock body, other; /* for: body; if: body, other; each ends with a yield (also of nothing) */
 };
 
@@ -178,6 +179,8 @@ int32_t nd__k_for(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t step,
 /* The same from lo, at least `least`, to below hi, at most `most`: i0 = max(0, i1 - 3)..min(64, i1 + 4). */
 int32_t nd__k_for_within(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t least, int64_t most, int64_t step, int n, const nd__kval *init,
                          nd__kval *carried);
+/* A loop that carries nothing and is called: what is constant in it does not take registers from the loops around it. */
+int32_t nd__k_for_apart(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_t step);
 void nd__k_end_for(nd__kbuilder *b, const nd__kval *next, nd__kval *last);
 /* if; ...; else; ...; end_if. `n` results, whose types are those of `yields`. The else branch must be opened when n > 0. */
 void nd__k_if(nd__kbuilder *b, nd__kval condition);

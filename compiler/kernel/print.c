@@ -215,7 +215,7 @@ static void put_bound(writer *w, const nd__kaffine *at, const char *outer, int64
 
 static void put_for(writer *w, const nd__kinst *i)
 {
-    put(w, "for i%d = ", (int)i->iv);
+    put(w, i->apart ? "for apart i%d = " : "for i%d = ", (int)i->iv);
     put_bound(w, &i->lo, "max", i->least);
     put(w, "..");
     put_bound(w, &i->hi, "min", i->most);

@@ -103,6 +103,8 @@ static const char *for_error(const nd__kernel *k, const nd__kinst *inst)
         return "a step below 1";
     if (inst->result_count != inst->arg_count)
         return "another number of results than of values carried";
+    if (inst->apart && inst->arg_count > 0)
+        return "a loop apart that carries values";
     if (inst->arg_count > 0 && (inst->carried < 0 || inst->carried > k->value_count - inst->arg_count))
         return "no such values carried";
     for (int i = 0; i < inst->arg_count; i++)

@@ -53,6 +53,8 @@ typedef struct nd__fn {
     nd__ir *ir;
     LLVMBuilderRef b;
     const nd__kernel *k;
+    const char *name;
+    const bool *shared; /* by argument */
     LLVMValueRef function;
     LLVMValueRef *values; /* by nd__kval */
     LLVMValueRef *bases;  /* by buffer */

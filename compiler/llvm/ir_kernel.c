@@ -13,6 +13,23 @@ static LLVMBasicBlockRef new_block(nd__fn *f)
     return LLVMAppendBasicBlockInContext(f->ir->context, f->function, "");
 }
 
+static int64_t power_of_two_in(int64_t x)
+{
+    return x <= 0 ? 1 : (int64_t)((uint64_t)x & -(uint64_t)x);
+}
+
+/* Parameter n of the function, which is where that buffer begins, argument number `argument` of the kernel. */
+static LLVMValueRef take_pointer(nd__fn *f, int buffer, int argument, unsigned n)
+{
+    const nd__kbuffer *b = &f->k->buffers[buffer];
+    LLVMValueRef pointer = LLVMGetParam(f->function, n);
+    LLVMSetValueName2(pointer, b->name ? b->name : "", b->name ? strlen(b->name) : 0);
+    nd__ir_attribute(f->ir, f->function, n + 1, "align", (uint64_t)power_of_two_in(b->align));
+    if (!f->shared[argument])
+        nd__ir_attribute(f->ir, f->function, n + 1, "noalias", 0);
+    return pointer;
+}
+
 static void add_incoming(LLVMValueRef phi, LLVMValueRef x, LLVMBasicBlockRef from_x, LLVMValueRef y,
                          LLVMBasicBlockRef from_y)
 {
@@ -32,7 +49,7 @@ static LLVMValueRef bound(nd__fn *f, const nd__kaffine *at, int64_t limit, bool 
     return LLVMBuildSelect(B, LLVMBuildICmp(B, least ? LLVMIntSLT : LLVMIntSGT, x, number, ""), x, number, "");
 }
 
-static void write_for(nd__fn *f, const nd__kinst *loop)
+static void write_loop(nd__fn *f, const nd__kinst *loop)
 {
     nd__ir *ir = f->ir;
     LLVMValueRef lo = bound(f, &loop->lo, loop->least, false), hi = bound(f, &loop->hi, loop->most, true);
@@ -72,6 +89,112 @@ static void write_for(nd__fn *f, const nd__kinst *loop)
         }
         f->values[loop->result + i] = last;
     }
+}
+
+/* -- loops apart -------------------------------------------------------------------------------------------------- */
+
+/* What a loop takes from outside, to be handed over in a call. */
+typedef struct taken {
+    nd__kval *numbers;
+    LLVMValueRef *values;
+    bool *buffers;
+    int count;
+} taken;
+
+/* Values are written in order: those that are known before the loop is written come from outside. They are forgotten,
+ * so that each is found once. */
+static void take(nd__fn *f, const nd__kblock *block, taken *t)
+{
+    for (const nd__kinst *i = block->first; i; i = i->next) {
+        for (int a = 0; a < i->arg_count; a++) {
+            LLVMValueRef value = f->values[i->args[a]];
+            if (!value || LLVMIsConstant(value))
+                continue;
+            t->numbers[t->count] = i->args[a];
+            t->values[t->count++] = value;
+            f->values[i->args[a]] = NULL;
+        }
+        if (i->addr && i->op != ND__K_index)
+            t->buffers[i->addr->buffer] = f->k->buffers[i->addr->buffer].access != ND__K_TABLE;
+        take(f, &i->body, t);
+        take(f, &i->other, t);
+    }
+}
+
+/* The function of a loop, its parameters in the order of `args`: buffers, the variables around it, values. */
+static LLVMValueRef write_apart(nd__fn *f, const nd__kinst *loop, const taken *t, const LLVMValueRef *args, int n)
+{
+    nd__ir *ir = f->ir;
+    LLVMTypeRef *types = nd__arena_alloc(&ir->arena, (size_t)n + 1, sizeof *types);
+    char *name = nd__arena_format(&ir->arena, "%s.loop", f->name);
+    nd__fn *inner = nd__arena_alloc(&ir->arena, 1, sizeof *inner);
+    LLVMBasicBlockRef back = LLVMGetInsertBlock(B);
+    if (!types || !name || !inner) {
+        ir->failed = true;
+        return NULL;
+    }
+    for (int i = 0; i < n; i++)
+        types[i] = LLVMTypeOf(args[i]);
+    *inner = *f;
+    inner->function =
+        nd__ir_function(ir, name, LLVMFunctionType(ir->nothing, types, (unsigned)n, false), LLVMInternalLinkage);
+    inner->bases = nd__arena_alloc(&ir->arena, (size_t)f->k->buffer_count + 1, sizeof *inner->bases);
+    if (!inner->bases) {
+        ir->failed = true;
+        return NULL;
+    }
+    LLVMPositionBuilderAtEnd(B, new_block(inner));
+    unsigned param = 0;
+    for (int i = 0, argument = 0; i < f->k->buffer_count; i++) {
+        inner->bases[i] = t->buffers[i] ? take_pointer(inner, i, argument, param++) : f->bases[i];
+        argument += f->k->buffers[i].access != ND__K_TABLE;
+    }
+    for (int d = 0; d < f->depth; d++) { /* an instruction, after which there is room for sums */
+        LLVMValueRef counter = LLVMBuildFreeze(B, LLVMGetParam(inner->function, param++), "");
+        inner->frames[d] = (nd__frame){f->frames[d].iv, counter, counter, NULL};
+    }
+    for (int i = 0; i < t->count; i++)
+        f->values[t->numbers[i]] = LLVMGetParam(inner->function, param++);
+    write_loop(inner, loop);
+    LLVMBuildRetVoid(B);
+    LLVMPositionBuilderAtEnd(B, back);
+    return inner->function;
+}
+
+static void call_loop(nd__fn *f, const nd__kinst *loop)
+{
+    nd__ir *ir = f->ir;
+    const size_t values = (size_t)f->k->value_count + 1, buffers = (size_t)f->k->buffer_count + 1;
+    taken t = {.numbers = nd__arena_alloc(&ir->arena, values, sizeof *t.numbers),
+               .values = nd__arena_alloc(&ir->arena, values, sizeof *t.values),
+               .buffers = nd__arena_alloc(&ir->arena, buffers, sizeof *t.buffers)};
+    LLVMValueRef *args = nd__arena_alloc(&ir->arena, values + buffers + (size_t)f->depth, sizeof *args);
+    if (!t.numbers || !t.values || !t.buffers || !args) {
+        ir->failed = true;
+        return;
+    }
+    int n = 0;
+    take(f, &loop->body, &t);
+    for (int i = 0; i < f->k->buffer_count; i++)
+        if (t.buffers[i])
+            args[n++] = f->bases[i];
+    for (int d = 0; d < f->depth; d++)
+        args[n++] = f->frames[d].counter;
+    for (int i = 0; i < t.count; i++)
+        args[n++] = t.values[i];
+    LLVMValueRef function = write_apart(f, loop, &t, args, n);
+    for (int i = 0; i < t.count; i++)
+        f->values[t.numbers[i]] = t.values[i];
+    if (function)
+        LLVMBuildCall2(B, LLVMGlobalGetValueType(function), function, args, (unsigned)n, "");
+}
+
+static void write_for(nd__fn *f, const nd__kinst *loop)
+{
+    if (loop->apart)
+        call_loop(f, loop);
+    else
+        write_loop(f, loop);
 }
 
 static void write_if(nd__fn *f, const nd__kinst *branch)
@@ -192,11 +315,6 @@ static const nd__kinst *write_block(nd__fn *f, const nd__kblock *block)
     return block->last && block->last->op == ND__K_yield ? block->last : NULL;
 }
 
-static int64_t power_of_two_in(int64_t x)
-{
-    return x <= 0 ? 1 : (int64_t)((uint64_t)x & -(uint64_t)x);
-}
-
 LLVMValueRef nd__ir_kernel(nd__ir *ir, const nd__kernel *k, const char *name, const bool *shared)
 {
     nd__fn *f = nd__arena_alloc(&ir->arena, 1, sizeof *f);
@@ -205,7 +323,7 @@ LLVMValueRef nd__ir_kernel(nd__ir *ir, const nd__kernel *k, const char *name, co
         ir->failed = true;
         return NULL;
     }
-    f->ir = ir, f->b = ir->builder, f->k = k;
+    f->ir = ir, f->b = ir->builder, f->k = k, f->name = name, f->shared = shared;
     f->values = nd__arena_alloc(&ir->arena, (size_t)k->value_count + 1, sizeof *f->values);
     f->bases = nd__arena_alloc(&ir->arena, (size_t)k->buffer_count + 1, sizeof *f->bases);
     f->facts = nd__arena_alloc(&ir->arena, (size_t)k->iv_count + 1, sizeof *f->facts);
@@ -223,14 +341,10 @@ LLVMValueRef nd__ir_kernel(nd__ir *ir, const nd__kernel *k, const char *name, co
         const nd__kbuffer *buffer = &k->buffers[i];
         if (buffer->access == ND__K_TABLE) {
             f->bases[i] = nd__ir_data(ir, buffer->data, buffer->elems * (int64_t)nd_dtype_size(buffer->dtype));
-            continue;
+        } else {
+            f->bases[i] = take_pointer(f, i, (int)n, n);
+            n++;
         }
-        f->bases[i] = LLVMGetParam(f->function, n);
-        LLVMSetValueName2(f->bases[i], buffer->name ? buffer->name : "", buffer->name ? strlen(buffer->name) : 0);
-        nd__ir_attribute(ir, f->function, n + 1, "align", (uint64_t)power_of_two_in(buffer->align));
-        if (!shared[n])
-            nd__ir_attribute(ir, f->function, n + 1, "noalias", 0);
-        n++;
     }
     LLVMPositionBuilderAtEnd(B, new_block(f));
     write_block(f, &k->body);

@@ -229,6 +229,54 @@ START_TEST(pools_keep_gradients_small)
 }
 END_TEST
 
+/* Instructions of that op in a block. */
+static int count_op(const nd__kblock *block, nd__kop op)
+{
+    int count = 0;
+    for (const nd__kinst *i = block->first; i; i = i->next)
+        count += (i->op == op) + count_op(&i->body, op) + count_op(&i->other, op);
+    return count;
+}
+
+static int count_in_kernels(nd_module *m, nd__kop op)
+{
+    nd__plan *plan = schedule_plan(m);
+    int count = 0;
+    for (int i = 0; i < plan->kernel_count; i++)
+        count += count_op(&plan->kernels[i]->body, op);
+    nd__plan_destroy(plan);
+    return count;
+}
+
+/* x W, and much that follows it, with what belongs to a row, to a column, and to both. */
+static nd_module *long_epilogue(int64_t rows, int64_t columns)
+{
+    nd_module *m = nd_module_create("epilogue");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(rows, 48)), *row = nd_input(m, "row", ND_F32, ND_SHAPE(rows, 1));
+    nd_value *w = nd_input(m, "w", ND_F32, ND_SHAPE(48, columns)), *b = nd_input(m, "b", ND_F32, ND_SHAPE(columns));
+    nd_value *v = nd_variable(m, "v", ND_F32, ND_SHAPE(rows, columns), nd_zeros());
+    nd_value *y = nd_add(nd_matmul(x, w), b), *z = nd_mul(nd_tanh(y), nd_exp(row));
+    nd_function(m, "f", ND_VALUES(x, row, w, b), ND_VALUES(z));
+    nd_assign(m->functions[0], v, nd_add(v, nd_sqrt(nd_mul(z, z))));
+    return m;
+}
+
+/* What follows a product and is long is written once, in loops over the tile, and once more for columns that do not
+ * fill the lanes; what is short, for each register. */
+START_TEST(long_epilogues_are_loops)
+{
+    ck_assert_int_eq(count_in_kernels(long_epilogue(32, 128), ND__K_sqrt), 1);
+    static const int64_t sizes[][2] = {{13, 37}, {4, 70}, {5, 16}, {2, 5}};
+    for (int i = 0; i < 4; i++)
+        nd__plan_destroy(schedule_checked("a long epilogue", long_epilogue(sizes[i][0], sizes[i][1])));
+
+    nd_module *m = nd_module_create("short");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(32, 48)), *w = nd_input(m, "w", ND_F32, ND_SHAPE(48, 128));
+    nd_function(m, "f", ND_VALUES(x, w), ND_VALUES(nd_abs(nd_matmul(x, w))));
+    ck_assert_int_eq(count_in_kernels(m, ND__K_abs), 16);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule_form");
@@ -242,6 +290,7 @@ int main(void)
     tcase_add_test(all, what_is_summed_is_not_stored);
     tcase_add_test(all, one_long_sum_in_chunks);
     tcase_add_test(all, pools_keep_gradients_small);
+    tcase_add_test(all, long_epilogues_are_loops);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

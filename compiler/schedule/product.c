@@ -9,6 +9,7 @@
  * A product with the attribute `lanes` is a few long rows instead: k lies in the lanes (product_dot.c). */
 #include "compiler/schedule/product.h"
 #include "compiler/schedule/cost.h"
+#include "compiler/schedule/epilogue.h"
 
 #include <string.h>
 
@@ -192,55 +193,21 @@ static void cut(nd__matmul *p)
 
 /* -- tiles -------------------------------------------------------------------------------------------------------- */
 
-/* The point of row r and vector v of a tile at (row, column); `last` lanes of the tile's last vector exist. */
-static void at_point(nd__matmul *p, nd__kaffine row, nd__kaffine column, int r, int v, int vectors, int last)
-{
-    nd__emit *e = &p->e;
-    e->coord[p->row_axis] = nd__k_sum(row, nd__k_at(r));
-    e->coord[p->lane_axis] = nd__k_sum(column, nd__k_at(v * e->lanes));
-    e->count = v == vectors - 1 ? last : e->lanes;
-}
-
-/* What depends on the row, or on the column, only is computed once for all of the tile. */
-static void finish(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last,
-                   const nd__kval *acc)
-{
-    nd__emit *e = &p->e;
-    const unsigned outer = e->open, row_bit = 1u << p->row_axis, lane_bit = 1u << p->lane_axis;
-    nd__kval *kept = nd__memo_keep(e), *by_row[ND__TILE_ROWS], *by_vector[ND__TILE_VECTORS];
-    for (int r = 0; r < rows; r++) {
-        at_point(p, row, column, r, 0, vectors, last);
-        e->open = outer | row_bit;
-        nd__memo_restore(e, kept);
-        nd__hoist(e, 0);
-        by_row[r] = nd__memo_keep(e);
-    }
-    for (int v = 0; v < vectors; v++) {
-        at_point(p, row, column, 0, v, vectors, last);
-        e->open = outer | lane_bit;
-        nd__memo_restore(e, kept);
-        nd__hoist(e, 0);
-        by_vector[v] = nd__memo_keep(e);
-    }
-    e->open = outer | row_bit | lane_bit;
-    for (int r = 0; r < rows && !p->s.failed; r++)
-        for (int v = 0; v < vectors; v++) {
-            at_point(p, row, column, r, v, vectors, last);
-            for (int i = 0; i < p->s.expr_count; i++)
-                e->memo[i] = by_row[r][i] >= 0 ? by_row[r][i] : by_vector[v][i];
-            e->memo[p->given] = acc[r * vectors + v];
-            nd__emit_outputs(e, 0);
-        }
-    e->open = outer;
-    nd__memo_restore(e, kept);
-}
-
 static void tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last)
 {
     nd__kval acc[ND__TILE_ROWS * ND__TILE_VECTORS];
     nd__fetch_tile(p, row, column, rows, (int64_t)(vectors - 1) * p->e.lanes + last);
     nd__sum_tile(p, row, column, rows, vectors, last, acc);
-    finish(p, row, column, rows, vectors, last, acc);
+    const nd__tile t = {.row = row,
+                        .column = column,
+                        .row_axis = p->row_axis,
+                        .lane_axis = p->lane_axis,
+                        .rows = rows,
+                        .vectors = vectors,
+                        .last = last,
+                        .given = p->given,
+                        .scratch = p->scratch};
+    nd__finish_tile(&p->e, &t, acc);
 }
 
 /* The tiles of one panel of columns, and of one strip of rows. */
@@ -355,6 +322,7 @@ bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
     nd__add_outputs(&p.s);
     add_operand(&p, &p.scalars, p.row_axis);
     add_operand(&p, &p.vectors, p.lane_axis);
+    p.scratch = dots ? -1 : nd__epilogue_scratch(&p.s, n->results[0].dtype, p.tile.rows * p.tile.vectors, lanes_of(&p));
     if (!dots)
         cut(&p);
     int64_t flops = 2 * nd__elements(shape) * p.depth;

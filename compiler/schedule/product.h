@@ -31,7 +31,7 @@ typedef struct nd__matmul {
     nd__factor scalars, vectors;
     nd__bounds band;
     nd__tiling tile;
-    int given;
+    int given, scratch; /* the expression of the product itself; memory for a tile of it, -1: none */
 } nd__matmul;
 
 /* Where an operand's element is at the point of the leading axes, with 0 for its row, or column, and k. */

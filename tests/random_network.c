@@ -3,6 +3,8 @@
 #include "nadir/nn.h"
 #include "random_op.h"
 
+enum { MOST_WEIGHTS = 32 };
+
 typedef struct network {
     nd_module *m;
     nd_layer *layers; /* all that were called, in a list of their own */
@@ -201,6 +203,16 @@ static nd_value *loss_of(network *k, nd_value *x, nd_value *labels)
     return nd_cross_entropy(logits, labels);
 }
 
+/* What makes gradients small, too: their squares, whose gradients are of the second order. */
+static nd_value *with_gradients(nd_value *loss, nd_values weights)
+{
+    nd_value *grads[MOST_WEIGHTS];
+    nd_gradients(loss, (int)weights.count, weights.items, grads);
+    for (size_t i = 0; i < weights.count; i++)
+        loss = nd_add(loss, nd_mean(nd_mul(grads[i], grads[i]), ND_ALL_AXES, false));
+    return loss;
+}
+
 nd_module *random_network(int64_t largest, uint64_t *state)
 {
     static nd_value *(*const kinds[])(network * k, nd_value * x) = {layer_of_rows, layer_of_sequences, layer_of_images};
@@ -220,6 +232,8 @@ nd_module *random_network(int64_t largest, uint64_t *state)
         loss = nd_add(loss, k.penalty);
     nd_function *f = nd_function(k.m, "step", ND_VALUES(x, y), ND_VALUES(loss, h));
     nd_values weights = nd_layer_weights(k.layers);
+    if (weights.count > 0 && weights.count <= MOST_WEIGHTS && below(&k, 4) == 0)
+        loss = with_gradients(loss, weights);
     nd_value *rate = nd_const(k.m, 0.125);
     if (weights.count > 0 && below(&k, 2))
         nd_sgd(f, loss, (int)weights.count, weights.items, rate);

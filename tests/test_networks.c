@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { PLANS = 400, RUNS = 40 };
+enum { FIRST = 700, PLANS = 400, RUNS = 40 }; /* 704 and 881 once had none */
 
 static nd_module *network(int64_t largest, uint64_t seed)
 {
@@ -25,7 +25,7 @@ START_TEST(every_network_has_a_plan)
     char message[512] = "";
     FILE *out = tmpfile();
     ck_assert_ptr_nonnull(out);
-    for (uint64_t seed = 0; seed < PLANS; seed++) {
+    for (uint64_t seed = FIRST; seed < FIRST + PLANS; seed++) {
         nd_module *m = network(300, seed);
         const nd_compile_options options = {.cpu = cpus[seed % 3], .passes_off = seed % 8 ? NULL : "all"};
         nd_status status = nd_plan_print(m, &options, NULL, false, out, message, sizeof message);

@@ -61,6 +61,19 @@ START_TEST(a_square_and_its_mirror)
 }
 END_TEST
 
+/* Gradients of the second order take the places of maxima twice, from one pool. */
+START_TEST(a_pool_looked_at_twice)
+{
+    nd_module *m = nd_module_create("pool");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(2, 5, 6, 3)), *g, *h;
+    nd_value *y = nd_max_pool2d(x, &(nd_pool_options){.window = {2, 2}});
+    nd_gradients(nd_sum(nd_exp(y), ND_ALL_AXES, false), 1, &x, &g);
+    nd_gradients(nd_sum(nd_mul(g, g), ND_ALL_AXES, false), 1, &x, &h);
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(y, g, h));
+    check_and_destroy("a pool looked at twice", m);
+}
+END_TEST
+
 /* The sum over x is an output through a view only. */
 START_TEST(a_view_is_all_that_shows_it)
 {
@@ -142,6 +155,7 @@ int main(void)
     tcase_add_test(all, a_sum_of_columns_over_itself);
     tcase_add_test(all, an_update_by_its_mirror);
     tcase_add_test(all, a_square_and_its_mirror);
+    tcase_add_test(all, a_pool_looked_at_twice);
     tcase_add_test(all, a_view_is_all_that_shows_it);
     tcase_add_test(all, a_table_of_indices);
     tcase_add_test(all, powers_of_a_generator);

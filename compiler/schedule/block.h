@@ -57,8 +57,9 @@ typedef struct nd__group {
     nd__spot sink;
     int *members; /* numbers of the nodes computed here, ascending; the anchor included */
     int member_count, member_room;
-    int *after; /* groups that have to come before */
-    int after_count, after_room;
+    int *after, *then; /* groups that have to come before, and those that have to come after */
+    int after_count, after_room, then_count, then_room;
+    int level;               /* more than that of any that comes before */
     nd__uses uses;           /* of values that are computed elsewhere */
     const nd__node **summed; /* MAP, ROWS: reductions of other groups whose blocks are summed here */
     int summed_count, summed_room;
@@ -122,9 +123,9 @@ typedef struct nd__block {
     int sink_count;
     nd__place *places;
     int place_count, place_room;
-    int stamp;
-    bool grouped; /* from now on groups come before others for more reasons than what they read */
-    bool failed;  /* memory ran out, or the module has the error */
+    int *work; /* of a walk through groups */
+    int work_count, work_room, stamp;
+    bool failed; /* memory ran out, or the module has the error */
 } nd__block;
 
 /* Schedules what the sinks need into `steps`. The inputs of f and the variables lie at `inputs` and `variables` (by
@@ -166,11 +167,18 @@ void nd__need_memory(nd__block *b, const nd_value *v);
 bool nd__parts_of(const nd__block *b, const nd__node *n, nd__parts *p);
 /* What has the same elements in the same order, past views that only rename them. */
 const nd_value *nd__past_names(const nd_value *v);
-void nd__order_after(nd__block *b, nd__group *g, int before);
-/* Whether the group needs, through others, that `on` came before (or is it). */
-bool nd__depends(nd__block *b, int group, int on);
 /* A use of a value at the very point of the domain. */
 bool nd__aligned(const nd__use *u);
+
+/* -- what comes before what (depend.c) -----------------------------------------------------------------------------
+ */
+
+/* From now on `before` comes before g, which does not come before it. */
+void nd__order_after(nd__block *b, nd__group *g, int before);
+/* g, which `from` has become a part of, takes its place in the order, too. */
+void nd__order_merged(nd__block *b, nd__group *g, const nd__group *from);
+/* Whether the group needs, through others, that `on` came before (or is it). */
+bool nd__depends(nd__block *b, int group, int on);
 
 /* -- places (place.c) -------------------------------------------------------------------------------------------------
  */

@@ -163,43 +163,6 @@ static void add_member(nd__block *b, nd__group *g, const nd__node *n)
     b->home[n->number] = g->number;
 }
 
-void nd__order_after(nd__block *b, nd__group *g, int before)
-{
-    before = nd__group_of(b, before)->number;
-    if (g->number == before)
-        return;
-    for (int i = 0; i < g->after_count; i++)
-        if (g->after[i] == before)
-            return;
-    if (!nd__arena_grow(b->arena, &g->after, &g->after_room, g->after_count + 1, sizeof *g->after)) {
-        b->failed = true;
-        return;
-    }
-    g->after[g->after_count++] = before;
-}
-
-/* `first`: groups all of whose nodes are older than this one cannot need the target. */
-static bool search(nd__block *b, nd__group *g, int target, int first)
-{
-    if (g->number == target)
-        return true;
-    if (g->visited == b->stamp || (g->member_count > 0 && g->members[g->member_count - 1] < first))
-        return false;
-    g->visited = b->stamp;
-    for (int i = 0; i < g->after_count; i++)
-        if (search(b, nd__group_of(b, g->after[i]), target, first))
-            return true;
-    return false;
-}
-
-bool nd__depends(nd__block *b, int group, int on)
-{
-    const nd__group *target = nd__group_of(b, on);
-    b->stamp++;
-    return search(b, nd__group_of(b, group), target->number,
-                  b->grouped || target->member_count == 0 ? -1 : target->members[0]);
-}
-
 /* Takes note of what a group reads: values of other groups come first. */
 static void connect(nd__block *b, nd__group *g, const nd__uses *u)
 {
@@ -256,8 +219,7 @@ static void merge(nd__block *b, nd__group *g, nd__group *from)
     g->places |= from->places;
     for (int i = 0; i < from->member_count; i++)
         add_member(b, g, b->m->nodes[from->members[i]]);
-    for (int i = 0; i < from->after_count; i++)
-        nd__order_after(b, g, from->after[i]);
+    nd__order_merged(b, g, from);
     for (int i = 0; i < from->summed_count; i++)
         add_summed(b, g, from->summed[i]);
     for (int i = 0; i < from->uses.count; i++)
@@ -548,13 +510,21 @@ static void group_concat(nd__block *b, const nd__node *n, const nd__lists *users
     connect(b, g, &u);
 }
 
+static bool has_index(const nd__block *b, const nd__group *g)
+{
+    for (int i = 0; i < g->member_count; i++)
+        if (b->m->nodes[g->members[i]]->op == ND__OP_max_pool_index)
+            return true;
+    return false;
+}
+
 /* The maximum of a window and its index are found together. */
 static bool join_pool(nd__block *b, const nd__node *n)
 {
     for (int i = 0; i < b->group_count && n->op == ND__OP_max_pool_index; i++) {
         nd__group *g = b->groups[i];
         if (g->merged >= 0 || g->kind != ND__G_POOL || g->anchor->op != ND__OP_max_pool ||
-            g->anchor->inputs[0] != n->inputs[0])
+            g->anchor->inputs[0] != n->inputs[0] || has_index(b, g))
             continue;
         bool same = true;
         for (int k = 0; k < n->attr_count && same; k++)
@@ -711,7 +681,6 @@ bool nd__group_nodes(nd__block *b)
             group_anchor(b, n, ND__G_MOVE, &users);
         }
     }
-    b->grouped = true;
     if (b->failed || b->m->status != ND_OK || !nd__choose_stored(b))
         return false;
     for (int i = 0; i < b->group_count && !b->failed; i++)

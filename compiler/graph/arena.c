@@ -2,17 +2,43 @@
 #include "compiler/graph/arena.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 16, FIRST_BLOCK = 4096, LARGEST_BLOCK = 4 << 20 };
+enum { ALIGN = 16, FIRST_BLOCK = 4096, LARGEST_BLOCK = 4 << 20, LARGE = 128 /* bytes of an element */ };
 
 struct nd__arena_block {
     struct nd__arena_block *before;
+    size_t room;
     _Alignas(ALIGN) unsigned char data[];
 };
+
+/* A new block with room for so many bytes. */
+static bool add_block(nd__arena *arena, size_t bytes)
+{
+    struct nd__arena_block *block = arena->spare;
+    if (block && block->room >= bytes) {
+        arena->spare = NULL;
+    } else {
+        size_t room = arena->blocks ? arena->room * 2 : FIRST_BLOCK;
+        if (room > LARGEST_BLOCK)
+            room = LARGEST_BLOCK;
+        if (room < bytes)
+            room = bytes;
+        block = malloc(sizeof *block + room);
+        if (!block)
+            return false;
+        block->room = room;
+    }
+    block->before = arena->blocks;
+    arena->blocks = block;
+    arena->used = 0;
+    arena->room = block->room;
+    return true;
+}
 
 void *nd__arena_alloc(nd__arena *arena, size_t count, size_t size)
 {
@@ -22,21 +48,8 @@ void *nd__arena_alloc(nd__arena *arena, size_t count, size_t size)
     bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
     if (bytes == 0)
         bytes = ALIGN;
-    if (!arena->blocks || arena->room - arena->used < bytes) {
-        size_t room = arena->blocks ? arena->room * 2 : FIRST_BLOCK;
-        if (room > LARGEST_BLOCK)
-            room = LARGEST_BLOCK;
-        if (room < bytes)
-            room = bytes;
-        struct nd__arena_block *block = malloc(sizeof *block + room);
-        if (!block)
-            return NULL;
-        block->before = arena->blocks;
-        arena->blocks = block;
-        arena->used = 0;
-        arena->room = room;
-        arena->total += sizeof *block + room;
-    }
+    if ((!arena->blocks || arena->room - arena->used < bytes) && !add_block(arena, bytes))
+        return NULL;
     void *p = arena->blocks->data + arena->used;
     arena->used += bytes;
     return memset(p, 0, bytes);
@@ -75,7 +88,8 @@ int nd__arena_grow(nd__arena *arena, void *items, int *room, int need, size_t si
 {
     if (need <= *room)
         return 1;
-    int bigger = *room < 8 ? 8 : *room <= INT_MAX / 2 ? *room * 2 : INT_MAX;
+    const int few = size <= LARGE ? 8 : 2;
+    int bigger = *room < few ? few : *room <= INT_MAX / 2 ? *room * 2 : INT_MAX;
     if (bigger < need)
         bigger = need;
     void *old, *moved = nd__arena_alloc(arena, (size_t)bigger, size);
@@ -89,11 +103,48 @@ int nd__arena_grow(nd__arena *arena, void *items, int *room, int need, size_t si
     return 1;
 }
 
+nd__arena_mark nd__arena_here(const nd__arena *arena)
+{
+    return (nd__arena_mark){arena->blocks, arena->used};
+}
+
+void nd__arena_rewind(nd__arena *arena, nd__arena_mark mark)
+{
+    while (arena->blocks != mark.blocks) {
+        struct nd__arena_block *block = arena->blocks, *less = arena->spare;
+        arena->blocks = block->before;
+        if (!less || less->room < block->room) {
+            arena->spare = block;
+            block = less;
+        }
+        free(block);
+    }
+    arena->used = mark.used;
+    arena->room = arena->blocks ? arena->blocks->room : 0;
+}
+
+void nd__arena_join(nd__arena *into, nd__arena *from)
+{
+    struct nd__arena_block *first = from->blocks;
+    if (first && into->blocks) {
+        while (first->before)
+            first = first->before;
+        first->before = into->blocks->before; /* behind the block that is being given out */
+        into->blocks->before = from->blocks;
+    } else if (first) {
+        into->blocks = from->blocks;
+        into->used = from->used;
+        into->room = from->room;
+    }
+    *from = (nd__arena){.spare = from->spare};
+}
+
 void nd__arena_release(nd__arena *arena)
 {
     for (struct nd__arena_block *b = arena->blocks, *before; b; b = before) {
         before = b->before;
         free(b);
     }
+    free(arena->spare);
     *arena = (nd__arena){0};
 }

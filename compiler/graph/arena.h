@@ -8,8 +8,14 @@
 typedef struct nd__arena {
     struct nd__arena_block *blocks;
     size_t used, room; /* of the newest block */
-    size_t total;      /* bytes taken from the system */
+    struct nd__arena_block *spare; /* what a rewind left; NULL: nothing */
 } nd__arena;
+
+/* Where an arena stood. */
+typedef struct nd__arena_mark {
+    struct nd__arena_block *blocks;
+    size_t used;
+} nd__arena_mark;
 
 /* An arena starts as {0}. */
 /* Zeroed memory for `count` objects of `size` bytes, 16-byte aligned; NULL when memory runs out or the product overflows. */
@@ -20,6 +26,11 @@ char *nd__arena_format(nd__arena *arena, const char *format, ...) __attribute__(
 char *nd__arena_vformat(nd__arena *arena, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 /* Makes room for `need` elements of `size` bytes: *items, of which *room exist, moves to a larger place when there are fewer. false when memory runs out. */
 int nd__arena_grow(nd__arena *arena, void *items, int *room, int need, size_t size);
+nd__arena_mark nd__arena_here(const nd__arena *arena);
+/* Gives back what was given out since; the largest piece of memory is kept for what comes. */
+void nd__arena_rewind(nd__arena *arena, nd__arena_mark mark);
+/* Lets `into` own what `from` gave out; `from` is as at the start. */
+void nd__arena_join(nd__arena *into, nd__arena *from);
 void nd__arena_release(nd__arena *arena);
 
 #endif

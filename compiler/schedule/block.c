@@ -265,9 +265,13 @@ static bool lower_groups(nd__block *b, nd__steps *steps)
     nd__queue q;
     if (!nd__queue_begin(&q, b))
         return nd__block_failed(b);
-    for (nd__group *g; (g = nd__queue_next(&q)); nd__queue_done(&q, g))
-        if (!lower(b, g, steps) || b->failed || b->m->status != ND_OK)
+    for (nd__group *g; (g = nd__queue_next(&q)); nd__queue_done(&q, g)) {
+        const nd__arena_mark here = nd__arena_here(b->passing);
+        const bool good = lower(b, g, steps);
+        nd__arena_rewind(b->passing, here);
+        if (!good || b->failed || b->m->status != ND_OK)
             return nd__block_failed(b);
+    }
     if (q.left == 0)
         return true;
     nd__fail(b->m, ND_ERR_INTERNAL, "", "schedule: %d groups of nodes wait for each other", q.left);
@@ -291,6 +295,8 @@ bool nd__schedule_block(const nd__block *like, const nd_function *f, const nd__s
                    .plan = like->plan,
                    .target = like->target,
                    .arena = like->arena,
+                   .passing = like->passing,
+                   .building = like->building,
                    .depth = like->depth,
                    .loop = like->loop,
                    .sinks = sinks,

@@ -27,6 +27,7 @@ typedef struct nd__use {
 } nd__use;
 
 typedef struct nd__uses {
+    nd__arena *arena;
     nd__use *items;
     int count, room;
 } nd__uses;
@@ -105,7 +106,9 @@ typedef struct nd__block {
     nd_module *m;
     nd__plan *plan;
     const nd__target *target;
-    nd__arena *arena;     /* scratch, for the whole schedule */
+    nd__arena *arena;     /* scratch, for the whole schedule, */
+    nd__arena *passing;   /* for the group that is being lowered, */
+    nd__arena *building;  /* for the kernel that is being built: most turn out to be there already */
     int depth;            /* loops around it, */
     const nd__loop *loop; /* the innermost; NULL: none */
     bool *need;           /* by node: the sinks need it */

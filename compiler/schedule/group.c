@@ -65,7 +65,7 @@ static void use_value(nd__block *b, nd__uses *u, const nd_value *v, const nd__in
 
 static void add_use(nd__block *b, nd__uses *u, const nd_value *v, const nd__index *index, bool memory)
 {
-    if (!nd__arena_grow(b->arena, &u->items, &u->room, u->count + 1, sizeof *u->items)) {
+    if (!nd__arena_grow(u->arena, &u->items, &u->room, u->count + 1, sizeof *u->items)) {
         b->failed = true;
         return;
     }
@@ -144,7 +144,8 @@ static nd__group *new_group(nd__block *b, nd__group_kind kind, const nd_shape *d
         b->failed = true;
         return NULL;
     }
-    *g = (nd__group){.kind = kind, .number = b->group_count, .rank = domain->rank, .merged = -1};
+    *g =
+        (nd__group){.kind = kind, .number = b->group_count, .rank = domain->rank, .uses.arena = b->arena, .merged = -1};
     memcpy(g->size, domain->dims, (size_t)domain->rank * sizeof *g->size);
     b->groups[b->group_count++] = g;
     return g;
@@ -189,7 +190,7 @@ static void use_what_is_stored(nd__block *b, nd__group *g)
     for (int i = 0; i < g->uses.count && !b->failed; i++) {
         const nd__use use = g->uses.items[i];
         const nd__node *n = use.value->node;
-        nd__uses operands = {0};
+        nd__uses operands = {.arena = b->passing};
         if (!home_of(b, n) || home_of(b, n) == g || b->in_memory[n->number])
             continue;
         use_operands(b, &operands, n, &use.index);
@@ -380,7 +381,7 @@ static void group_pointwise(nd__block *b, const nd__node *n)
     b->virtual_cost[n->number] = cost_where_used(b, n);
     if (b->virtual_cost[n->number] > 0)
         return;
-    nd__uses u = {0};
+    nd__uses u = {.arena = b->passing};
     nd__index identity = nd__identity(&n->results[0].shape);
     use_operands(b, &u, n, &identity);
     nd__group *g = joinable(b, &u, &n->results[0].shape, false);
@@ -402,7 +403,7 @@ static nd__group *summing_group(nd__block *b, const nd__parts *p)
     nd__index identity = nd__identity(shape), index = identity;
     const nd_value *v = nd__through_views(p->operand, &index);
     nd__group *g = nd__is_view(v->node) ? NULL : home_of(b, v->node);
-    nd__uses u = {0};
+    nd__uses u = {.arena = b->passing};
     if (g && (g->kind == ND__G_MAP || g->kind == ND__G_ROWS) && !g->copy && shape_is(shape, g->rank, g->size) &&
         nd__aligned(&(nd__use){v, index, false}))
         return g;
@@ -433,7 +434,7 @@ static void group_reduction(nd__block *b, const nd__node *n, const nd__lists *us
     const nd_shape *in = &n->inputs[0]->shape;
     const nd__attr *axes = nd__get(n, ND__A_axes);
     bool rows = axes->ints[0] == in->rank - 1;
-    nd__uses u = {0};
+    nd__uses u = {.arena = b->passing};
     if (join_sums(b, n))
         return;
     use_operands(b, &u, n, NULL);
@@ -462,7 +463,7 @@ static void group_anchor(nd__block *b, const nd__node *n, nd__group_kind kind, c
     nd__group *g = new_group(b, kind, &domain);
     if (!g)
         return;
-    nd__uses u = {0};
+    nd__uses u = {.arena = b->passing};
     g->anchor = n;
     use_operands(b, &u, n, NULL);
     add_member(b, g, n);
@@ -487,7 +488,7 @@ static void merge_apart(nd__block *b, nd__group *g, nd__group *from)
 static void group_concat(nd__block *b, const nd__node *n, const nd__lists *users)
 {
     nd__group *g = new_group(b, ND__G_MOVE, &n->results[0].shape), *last = NULL;
-    nd__uses u = {0};
+    nd__uses u = {.arena = b->passing};
     if (!g)
         return;
     g->anchor = n;
@@ -564,7 +565,7 @@ static bool has(nd__block *b, const nd__group *g, const nd__use *u)
 
 nd__group *nd__reader_of(nd__block *b, const nd_value *v)
 {
-    nd__uses u = {0};
+    nd__uses u = {.arena = b->passing};
     nd__index identity = nd__identity(&v->shape);
     use_value(b, &u, v, &identity);
     for (int i = 0; i < b->group_count && u.count > 0; i++) {
@@ -583,7 +584,7 @@ nd__group *nd__reader_of(nd__block *b, const nd_value *v)
 nd__group *nd__copy_group(nd__block *b, const nd_value *v)
 {
     nd__group *g = new_group(b, ND__G_MAP, &v->shape);
-    nd__uses u = {0};
+    nd__uses u = {.arena = b->passing};
     nd__index identity = nd__identity(&v->shape);
     if (!g)
         return NULL;
@@ -642,49 +643,56 @@ static void mark_memory(nd__block *b)
     }
 }
 
+static void group_node(nd__block *b, const nd__node *n, const nd__lists *users)
+{
+    if (nd__is_view(n)) {
+        if (b->copied[n->number])
+            group_copied(b, n);
+    } else if (nd__ops[n->op].traits & ND__GENERATOR) {
+        if (b->in_memory[n->number])
+            group_generator(b, n);
+    } else if (is_pointwise(n)) {
+        group_pointwise(b, n);
+    } else if (nd__ops[n->op].traits & ND__REDUCTION) {
+        group_reduction(b, n, users);
+    } else if (nd__ops[n->op].traits & ND__CONTROL) {
+        group_anchor(b, n, ND__G_CONTROL, users);
+    } else if (n->op == ND__OP_matmul) {
+        group_anchor(b, n, ND__G_PRODUCT, users);
+    } else if (is_conv(n)) {
+        group_anchor(b, n, ND__G_CONV, users);
+    } else if (is_pool(n)) {
+        if (!join_pool(b, n))
+            group_anchor(b, n, ND__G_POOL, users);
+    } else if (n->op == ND__OP_argmax || n->op == ND__OP_argmin) {
+        group_anchor(b, n, ND__G_ARG, users);
+    } else if (n->op == ND__OP_scatter_add) {
+        group_anchor(b, n, ND__G_SCATTER, users);
+    } else if (n->op == ND__OP_concat) {
+        group_concat(b, n, users);
+    } else {
+        group_anchor(b, n, ND__G_MOVE, users);
+    }
+}
+
 bool nd__group_nodes(nd__block *b)
 {
+    const nd__arena_mark here = nd__arena_here(b->passing);
     nd__lists users = {0};
     mark_memory(b);
     if (!nd__list_users(b, &users))
         return false;
     for (int i = 0; i < b->m->node_count && !b->failed; i++) {
-        const nd__node *n = b->m->nodes[i];
-        if (!b->need[i] || b->spots[i])
-            continue;
-        if (nd__is_view(n)) {
-            if (b->copied[i])
-                group_copied(b, n);
-        } else if (nd__ops[n->op].traits & ND__GENERATOR) {
-            if (b->in_memory[i])
-                group_generator(b, n);
-        } else if (is_pointwise(n)) {
-            group_pointwise(b, n);
-        } else if (nd__ops[n->op].traits & ND__REDUCTION) {
-            group_reduction(b, n, &users);
-        } else if (nd__ops[n->op].traits & ND__CONTROL) {
-            group_anchor(b, n, ND__G_CONTROL, &users);
-        } else if (n->op == ND__OP_matmul) {
-            group_anchor(b, n, ND__G_PRODUCT, &users);
-        } else if (is_conv(n)) {
-            group_anchor(b, n, ND__G_CONV, &users);
-        } else if (is_pool(n)) {
-            if (!join_pool(b, n))
-                group_anchor(b, n, ND__G_POOL, &users);
-        } else if (n->op == ND__OP_argmax || n->op == ND__OP_argmin) {
-            group_anchor(b, n, ND__G_ARG, &users);
-        } else if (n->op == ND__OP_scatter_add) {
-            group_anchor(b, n, ND__G_SCATTER, &users);
-        } else if (n->op == ND__OP_concat) {
-            group_concat(b, n, &users);
-        } else {
-            group_anchor(b, n, ND__G_MOVE, &users);
-        }
+        if (b->need[i] && !b->spots[i])
+            group_node(b, b->m->nodes[i], &users);
+        nd__arena_rewind(b->passing, here);
     }
     if (b->failed || b->m->status != ND_OK || !nd__choose_stored(b))
         return false;
-    for (int i = 0; i < b->group_count && !b->failed; i++)
+    for (int i = 0; i < b->group_count && !b->failed; i++) {
         if (b->groups[i]->merged < 0)
             use_what_is_stored(b, b->groups[i]);
+        nd__arena_rewind(b->passing, here);
+    }
     return !b->failed;
 }

@@ -468,15 +468,15 @@ bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
     collapse(&r);
     r.e.lanes = nd__register_lanes(&r.s);
     r.e.lane_axis = r.long_rows ? r.axis : nd__lane_axis(&r.s, 0, r.axis - 1);
-    r.keep = nd__arena_alloc(b->arena, (size_t)r.s.expr_count, sizeof *r.keep);
-    r.turned = nd__arena_alloc(b->arena, (size_t)r.s.expr_count, sizeof *r.turned);
-    r.scratch = nd__arena_alloc(b->arena, (size_t)r.s.expr_count, sizeof *r.scratch);
+    r.keep = nd__arena_alloc(r.s.arena, (size_t)r.s.expr_count, sizeof *r.keep);
+    r.turned = nd__arena_alloc(r.s.arena, (size_t)r.s.expr_count, sizeof *r.turned);
+    r.scratch = nd__arena_alloc(r.s.arena, (size_t)r.s.expr_count, sizeof *r.scratch);
     size_t room = (size_t)r.count * MAX_PARTS;
-    r.found = nd__arena_alloc(b->arena, (size_t)r.count, sizeof(const nd__row_reduction *));
-    r.acc = nd__arena_alloc(b->arena, room, sizeof *r.acc);
-    r.carried = nd__arena_alloc(b->arena, room, sizeof *r.carried);
-    r.total = nd__arena_alloc(b->arena, room, sizeof *r.total);
-    r.total_carried = nd__arena_alloc(b->arena, room, sizeof *r.total_carried);
+    r.found = nd__arena_alloc(r.s.arena, (size_t)r.count, sizeof(const nd__row_reduction *));
+    r.acc = nd__arena_alloc(r.s.arena, room, sizeof *r.acc);
+    r.carried = nd__arena_alloc(r.s.arena, room, sizeof *r.carried);
+    r.total = nd__arena_alloc(r.s.arena, room, sizeof *r.total);
+    r.total_carried = nd__arena_alloc(r.s.arena, room, sizeof *r.total_carried);
     if (!r.keep || !r.turned || !r.scratch || !r.found || !r.acc || !r.carried || !r.total || !r.total_carried)
         return nd__block_failed(b);
     find_stages(&r);

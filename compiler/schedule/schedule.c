@@ -40,9 +40,9 @@ static bool schedule(nd__block *b, const nd_function *f, const size_t *state_off
 
 nd__plan *nd__schedule(nd_module *m, const nd_function *f, const nd__target *target, const size_t *state_offsets)
 {
-    nd__arena arena = {0};
+    nd__arena arena = {0}, passing = {0}, building = {0};
     nd__plan *plan = nd__plan_create(f->name);
-    nd__block b = {.m = m, .plan = plan, .target = target, .arena = &arena};
+    nd__block b = {.m = m, .plan = plan, .target = target, .arena = &arena, .passing = &passing, .building = &building};
     if (!plan) {
         nd__fail_memory(m);
         return NULL;
@@ -50,6 +50,8 @@ nd__plan *nd__schedule(nd_module *m, const nd_function *f, const nd__target *tar
     plan->input_count = f->input_count;
     plan->output_count = f->output_count;
     bool good = schedule(&b, f, state_offsets);
+    nd__arena_release(&building);
+    nd__arena_release(&passing);
     nd__arena_release(&arena);
     if (good && !nd__plan_memory(plan)) {
         nd__fail_memory(m);

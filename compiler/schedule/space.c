@@ -5,7 +5,7 @@
 
 void nd__space_begin(nd__space *s, nd__block *b, const nd__group *g, int rank, const int64_t *size)
 {
-    *s = (nd__space){.block = b, .group = g, .arena = b->arena, .rank = rank, .failed = b->failed};
+    *s = (nd__space){.block = b, .group = g, .arena = b->passing, .rank = rank, .failed = b->failed};
     for (int d = 0; d < ND__AXES; d++)
         s->size[d] = d < rank ? size[d] : 1;
 }
@@ -95,8 +95,10 @@ nd__emit nd__emit_begin(nd__space *s, const char *what)
 {
     nd__emit e = {.s = s, .lane_axis = -1, .lanes = 1, .count = 1};
     nd__plan *plan = s->block->plan;
-    const char *name = nd__arena_format(plan->arena, "%s_%d", what, plan->kernel_count);
-    nd__kernel *k = s->failed || !name ? NULL : nd__k_create(plan->arena, name);
+    nd__arena *arena = s->block->building->blocks ? plan->arena : s->block->building; /* of another one */
+    char name[64];
+    snprintf(name, sizeof name, "%s_%d", what, plan->kernel_count);
+    nd__kernel *k = s->failed ? NULL : nd__k_create(arena, name);
     e.b = nd__k_builder(k);
     e.buffers = k ? make_buffers(s, k) : NULL;
     e.memo = nd__arena_alloc(s->arena, (size_t)s->expr_count, sizeof *e.memo);
@@ -112,16 +114,23 @@ nd__emit nd__emit_begin(nd__space *s, const char *what)
     return e;
 }
 
-/* The number of an equal kernel of the plan, or of this one, added. -1: memory ran out. */
+/* The number of an equal kernel of the plan, which goes then, or of this one, added. -1: memory ran out. */
 static int add_kernel(nd__block *b, nd__kernel *k)
 {
     nd__plan *plan = b->plan;
+    const bool apart = k->arena == b->building;
     k->hash = nd__k_hash(k);
     for (int i = 0; i < plan->kernel_count; i++)
-        if (plan->kernels[i]->hash == k->hash && nd__k_equal(plan->kernels[i], k))
+        if (plan->kernels[i]->hash == k->hash && nd__k_equal(plan->kernels[i], k)) {
+            if (apart)
+                nd__arena_rewind(b->building, (nd__arena_mark){0});
             return i;
+        }
     if (!nd__arena_grow(plan->arena, &plan->kernels, &plan->kernel_room, plan->kernel_count + 1, sizeof *plan->kernels))
         return -1;
+    k->arena = plan->arena;
+    if (apart)
+        nd__arena_join(plan->arena, b->building);
     plan->kernels[plan->kernel_count] = k;
     return plan->kernel_count++;
 }
@@ -223,7 +232,7 @@ bool nd__emit_end(nd__emit *e, int64_t flops, nd__steps *steps)
     step->kernel = number;
     step->chunks = s->chunks > 1 ? s->chunks : 1;
     place_scratch(s);
-    step->label = s->group ? nd__label(b, s->group) : k->name;
+    step->label = s->group ? nd__label(b, s->group) : b->plan->kernels[number]->name;
     step->args = nd__arena_alloc(b->plan->arena, (size_t)s->param_count, sizeof *step->args);
     if (!step->label || !step->args || !note_sharing(s, step))
         return nd__block_failed(b);

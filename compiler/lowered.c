@@ -163,12 +163,12 @@ nd_status nd__lower(nd__lowered *l, nd_module *m, const nd_compile_options *opti
 
 nd_status nd__check_copy(nd_module *m, nd__message *message)
 {
-    const char *wrong = nd__verify(m);
+    const nd_status status = nd_module_status(m);
+    const char *wrong = status == ND_OK ? nd__verify_functions(m) : nd_module_error(m);
     if (!wrong)
         return ND_OK;
-    if (wrong == nd_status_text(ND_ERR_MEMORY))
+    if (!m || wrong == nd_status_text(ND_ERR_MEMORY))
         return nd__no_memory(message);
-    nd_status status = nd_module_status(m);
     return nd__message_set(message, status == ND_OK ? ND_ERR_GRAPH : status, "%s", wrong);
 }
 

@@ -103,16 +103,19 @@ void nd__copy_node(nd__copier *c, const nd__node *node)
         nd__copy_replace(c, node, 0, c->to->variables[nd__get(node, ND__A_variable)->variable->number]->read);
         return;
     }
+    enum { FEW = 8 };
     nd__attr attrs[ND__MAX_ATTRS];
     int64_t ints[ND__MAX_ATTRS][ND_MAX_RANK];
     for (int i = 0; i < node->attr_count; i++)
         attrs[i] = moved(c, node, node->attrs[i], ints[i]);
-    nd_value **operands = scratch(c, (size_t)node->input_count, sizeof *operands);
+    nd_value *few[FEW], **operands = node->input_count <= FEW ? few : scratch(c, (size_t)node->input_count, sizeof *operands);
     for (int i = 0; operands && i < node->input_count; i++)
         operands[i] = nd__copied(c, node->inputs[i]);
     if (c->to->status != ND_OK)
         return;
-    nd_value *first = nd__make(c->to, node->op, node->place, node->input_count, operands, node->attr_count, attrs);
+    /* Without named dimensions, types stay what they are. */
+    nd_value *first = c->from->dim_count == 0 ? nd__make_like(c->to, node, operands, attrs)
+                                              : nd__make(c->to, node->op, node->place, node->input_count, operands, node->attr_count, attrs);
     for (int i = 0; i < node->result_count && c->to->status == ND_OK; i++)
         nd__copy_replace(c, node, i, &first->node->results[i]);
     if (node->result_count > 0 && c->from->seed_input && c->from->seed_input->node == node)

@@ -284,6 +284,8 @@ nd__band nd__band_turned(nd__band band);
 /* Makes a node: checks operands (NULL, poison, other modules), dtypes, attributes and shapes, and appends it. The first result,
  * or poison. Operands must fit exactly: no broadcasting, no weak constants (they become what nd__settle says). Attributes in any order; FLAG attributes may be left out. */
 nd_value *nd__make(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, int attr_count, const nd__attr *attrs);
+/* The same of a node of another module, over operands of the same types and with such attributes: it has results of the same types. */
+nd_value *nd__make_like(nd_module *m, const nd__node *like, nd_value *const *inputs, const nd__attr *attrs);
 nd_value *nd__make0(nd_module *m, nd__op op, nd_place place, int attr_count, const nd__attr *attrs);
 nd_value *nd__make1(nd__op op, nd_place place, nd_value *x, int attr_count, const nd__attr *attrs);
 nd_value *nd__make2(nd__op op, nd_place place, nd_value *x, nd_value *y, int attr_count, const nd__attr *attrs);
@@ -335,7 +337,8 @@ typedef struct nd__type {
     nd_shape shape;
 } nd__type;
 
-/* The types of the results of op on these operands and attributes (all that the op has, in its order), allocated in the module's arena; false after nd__fail. */
+/* The types of the results of op on these operands and attributes (all that the op has, in its order): in *results, which has room for one, or allocated in
+ * the module's arena; false after nd__fail. */
 bool nd__infer(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, const nd__attr *attrs, int *result_count,
                nd__type **results);
 
@@ -372,5 +375,7 @@ nd_function *nd__init_function(nd_module *m);
 
 /* Checks the invariants above. NULL, or the first thing wrong as text of the module's arena. */
 const char *nd__verify(nd_module *m);
+/* Checks what building does not, of a module that has not failed: that functions need nothing but what they take. */
+const char *nd__verify_functions(nd_module *m);
 
 #endif

@@ -73,8 +73,8 @@ static bool own(nd_module *m, nd__attr *a)
     case ND__KIND_BAND:
     case ND__KIND_SIZES: {
         /* A shape of too high a rank has sizes for ND_MAX_RANK axes only. */
-        int have = a->count < ND_MAX_RANK ? a->count : ND_MAX_RANK;
-        int64_t *copy = nd__arena_alloc(&m->arena, ND_MAX_RANK, sizeof *copy);
+        const int have = a->count < ND_MAX_RANK ? a->count : ND_MAX_RANK;
+        int64_t *copy = nd__arena_alloc(&m->arena, (size_t)(have > 0 ? have : 0), sizeof *copy);
         if (copy && have > 0)
             memcpy(copy, a->ints, (size_t)have * sizeof *copy);
         a->ints = copy;
@@ -123,22 +123,28 @@ nd_module *nd__common_module(nd_place place, const char *what, size_t n, nd_valu
     return m;
 }
 
-/* The attributes in the op's order, those that are flags and not given as 0. */
-static nd__attr *arrange(nd_module *m, nd__op op, int count, const nd__attr *given, int *arranged)
+static int attr_count_of(nd__op op)
 {
-    nd__attr *attrs = nd__arena_alloc(&m->arena, ND__MAX_ATTRS, sizeof *attrs);
     int n = 0;
-    for (; attrs && n < ND__MAX_ATTRS && nd__ops[op].attrs[n] != ND__A_none; n++) {
-        attrs[n] = (nd__attr){.key = nd__ops[op].attrs[n]};
+    while (n < ND__MAX_ATTRS && nd__ops[op].attrs[n] != ND__A_none)
+        n++;
+    return n;
+}
+
+/* The attributes in the op's order, those that are flags and not given as 0. */
+static nd__attr *arrange(nd_module *m, nd__op op, int count, const nd__attr *given, int n)
+{
+    nd__attr *attrs = nd__arena_alloc(&m->arena, (size_t)n, sizeof *attrs);
+    for (int k = 0; k < n && attrs; k++) {
+        attrs[k] = (nd__attr){.key = nd__ops[op].attrs[k]};
         for (int i = 0; i < count; i++)
-            if (given[i].key == attrs[n].key)
-                attrs[n] = given[i];
-        if (!own(m, &attrs[n]))
+            if (given[i].key == attrs[k].key)
+                attrs[k] = given[i];
+        if (!own(m, &attrs[k]))
             attrs = NULL;
     }
     if (!attrs)
         nd__fail_memory(m);
-    *arranged = n;
     return attrs;
 }
 
@@ -148,6 +154,44 @@ static void note_runner(const nd__node *node)
         for (nd_function *f = node->attrs[i].function; f; f = f->origin)
             if (!f->runner)
                 f->runner = node;
+}
+
+/* A node without results, in no list, over a copy of the operands. NULL: memory ran out. */
+static nd__node *new_node(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, int attr_count, const nd__attr *attrs)
+{
+    nd__node *node = nd__arena_alloc(&m->arena, 1, sizeof *node);
+    nd_value **operands = nd__arena_alloc(&m->arena, (size_t)input_count, sizeof *operands);
+    const char *where = place && *place ? nd__arena_text(&m->arena, place, strlen(place)) : "";
+    const int n = attr_count_of(op);
+    nd__attr *own_attrs = node && operands && where ? arrange(m, op, attr_count, attrs, n) : NULL;
+    if (!own_attrs) {
+        nd__fail_memory(m);
+        return NULL;
+    }
+    if (input_count > 0)
+        memcpy(operands, inputs, (size_t)input_count * sizeof *operands);
+    *node = (nd__node){.op = op, .module = m, .place = where, .input_count = input_count, .attr_count = n, .inputs = operands, .attrs = own_attrs};
+    return node;
+}
+
+/* The node becomes the module's, with results of the types of those `like` them, or of `types`. Gives the first. */
+static nd_value *append(nd_module *m, nd__node *node, int result_count, const nd_value *like, const nd__type *types)
+{
+    nd_value *results = nd__arena_alloc(&m->arena, (size_t)result_count, sizeof *results);
+    if (!results || !nd__arena_grow(&m->arena, &m->nodes, &m->node_room, m->node_count + 1, sizeof(nd__node *)))
+        return nd__fail_memory(m);
+    for (int i = 0; i < result_count; i++)
+        results[i] = (nd_value){.node = node,
+                                .index = i,
+                                .dtype = like ? like[i].dtype : types[i].dtype,
+                                .shape = like ? like[i].shape : types[i].shape,
+                                .name = ""};
+    node->number = m->node_count;
+    node->result_count = result_count;
+    node->results = results;
+    m->nodes[m->node_count++] = node;
+    note_runner(node);
+    return result_count > 0 ? &results[0] : &m->poison;
 }
 
 nd_value *nd__make(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, int attr_count, const nd__attr *attrs)
@@ -161,35 +205,24 @@ nd_value *nd__make(nd_module *m, nd__op op, nd_place place, int input_count, nd_
     if (input_count > 0 && common != m)
         return nd__fail(m, ND_ERR_GRAPH, place, "%s: the operands belong to another module", nd__ops[op].name);
 
-    nd__node *node = nd__arena_alloc(&m->arena, 1, sizeof *node);
-    nd_value **operands = nd__arena_alloc(&m->arena, (size_t)input_count, sizeof *operands);
-    const char *where = place ? nd__arena_text(&m->arena, place, strlen(place)) : "";
-    if (!node || !operands || !where || !nd__arena_grow(&m->arena, &m->nodes, &m->node_room, m->node_count + 1, sizeof(nd__node *)))
-        return nd__fail_memory(m);
-    int arranged;
-    nd__attr *own_attrs = arrange(m, op, attr_count, attrs, &arranged);
-    if (!own_attrs)
+    nd__node *node = new_node(m, op, place, input_count, inputs, attr_count, attrs);
+    if (!node)
         return &m->poison;
     for (int i = 0; i < input_count; i++)
-        operands[i] = nd__settle(place, inputs[i]);
+        node->inputs[i] = nd__settle(place, inputs[i]);
     if (m->status != ND_OK)
         return &m->poison;
-
     int result_count;
-    nd__type *types;
-    if (!nd__infer(m, op, where, input_count, operands, own_attrs, &result_count, &types))
+    nd__type one, *types = &one;
+    if (!nd__infer(m, op, node->place, input_count, node->inputs, node->attrs, &result_count, &types))
         return &m->poison;
-    nd_value *results = nd__arena_alloc(&m->arena, (size_t)result_count, sizeof *results);
-    /* Settling may have made nodes: make sure of the room again. */
-    if (!results || !nd__arena_grow(&m->arena, &m->nodes, &m->node_room, m->node_count + 1, sizeof(nd__node *)))
-        return nd__fail_memory(m);
-    for (int i = 0; i < result_count; i++)
-        results[i] = (nd_value){.node = node, .index = i, .dtype = types[i].dtype, .shape = types[i].shape, .name = ""};
-    *node = (nd__node){.op = op, .number = m->node_count, .module = m, .place = where, .input_count = input_count, .result_count = result_count,
-                       .attr_count = arranged, .inputs = operands, .results = results, .attrs = own_attrs};
-    m->nodes[m->node_count++] = node;
-    note_runner(node);
-    return result_count > 0 ? &results[0] : &m->poison;
+    return append(m, node, result_count, NULL, types);
+}
+
+nd_value *nd__make_like(nd_module *m, const nd__node *like, nd_value *const *inputs, const nd__attr *attrs)
+{
+    nd__node *node = new_node(m, like->op, like->place, like->input_count, inputs, like->attr_count, attrs);
+    return node ? append(m, node, like->result_count, like->results, NULL) : &m->poison;
 }
 
 nd_value *nd__make0(nd_module *m, nd__op op, nd_place place, int attr_count, const nd__attr *attrs)

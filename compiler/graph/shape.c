@@ -516,12 +516,7 @@ bool nd__infer(nd_module *m, nd__op op, nd_place place, int input_count, nd_valu
                nd__type **results)
 {
     const nd__op_info *info = &nd__ops[op];
-    rule_call c = {m, op, place, input_count, inputs, attrs, 0, NULL};
-    c.results = nd__arena_alloc(&m->arena, 1, sizeof *c.results);
-    if (!c.results) {
-        nd__fail_memory(m);
-        return false;
-    }
+    rule_call c = {m, op, place, input_count, inputs, attrs, 0, *results};
     if (info->arity >= 0 && input_count != info->arity)
         return REFUSE(&c, "%s: expected %d operands, got %d", info->name, info->arity, input_count);
     for (int i = 0; i < input_count; i++)

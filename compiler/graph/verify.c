@@ -31,7 +31,7 @@ static const char *wrong_node(nd_module *m, const nd__node *n)
             return wrong;
     }
     int result_count;
-    nd__type *types;
+    nd__type one, *types = &one;
     if (!nd__infer(m, n->op, n->place, n->input_count, n->inputs, n->attrs, &result_count, &types))
         return m->error ? m->error : nd_status_text(m->status);
     bool same = result_count == n->result_count;
@@ -95,15 +95,9 @@ static const char *wrong_initial_values(nd_module *m, bool *need)
     return wrong;
 }
 
-const char *nd__verify(nd_module *m)
+const char *nd__verify_functions(nd_module *m)
 {
-    if (!m)
-        return nd_status_text(ND_ERR_MEMORY);
-    if (m->status != ND_OK)
-        return nd_module_error(m);
     const char *wrong = NULL;
-    for (int i = 0; i < m->node_count && !wrong; i++)
-        wrong = m->nodes[i]->number == i ? wrong_node(m, m->nodes[i]) : "a node has another node's number";
     bool *need = malloc(((size_t)m->node_count * 2 + 1) * sizeof *need);
     if (!need)
         return nd_status_text(ND_ERR_MEMORY);
@@ -122,4 +116,16 @@ const char *nd__verify(nd_module *m)
         wrong = wrong_initial_values(m, need);
     free(need);
     return wrong;
+}
+
+const char *nd__verify(nd_module *m)
+{
+    if (!m)
+        return nd_status_text(ND_ERR_MEMORY);
+    if (m->status != ND_OK)
+        return nd_module_error(m);
+    const char *wrong = NULL;
+    for (int i = 0; i < m->node_count && !wrong; i++)
+        wrong = m->nodes[i]->number == i ? wrong_node(m, m->nodes[i]) : "a node has another node's number";
+    return wrong ? wrong : nd__verify_functions(m);
 }

@@ -3,9 +3,10 @@
 #include "nadir/text.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* PASS(name), each once:
+/* PASS(name, where), each once, left out where it would change nothing:
  *   inline    first: what is called meets the constants and views that it is called with
  *   fold      before simplify: sizes become numbers, and what follows from them constants, which its rules look for
  *   simplify  before views: some of its results are reshapes
@@ -18,23 +19,51 @@
  *   prune     after all that leaves results without a use
  *   dce       last: what the others left without a use goes */
 #define PASSES                                                                                                         \
-    PASS(inline)                                                                                                       \
-    PASS(fold)                                                                                                         \
-    PASS(simplify)                                                                                                     \
-    PASS(views)                                                                                                        \
-    PASS(sink)                                                                                                         \
-    PASS(gather)                                                                                                       \
-    PASS(cse)                                                                                                          \
-    PASS(loops)                                                                                                        \
-    PASS(slices)                                                                                                       \
-    PASS(prune)                                                                                                        \
-    PASS(dce)
+    PASS(inline, in_control)                                                                                           \
+    PASS(fold, always)                                                                                                 \
+    PASS(simplify, always)                                                                                             \
+    PASS(views, always)                                                                                                \
+    PASS(sink, always)                                                                                                 \
+    PASS(gather, always)                                                                                               \
+    PASS(cse, always)                                                                                                  \
+    PASS(loops, in_control)                                                                                            \
+    PASS(slices, in_control)                                                                                           \
+    PASS(prune, in_control)                                                                                            \
+    PASS(dce, in_leftovers)
+
+static bool always(nd_module *m)
+{
+    (void)m;
+    return true;
+}
+
+static bool in_control(nd_module *m)
+{
+    for (int i = 0; i < m->node_count; i++)
+        if (nd__ops[m->nodes[i]->op].traits & ND__CONTROL)
+            return true;
+    return false;
+}
+
+static bool in_leftovers(nd_module *m)
+{
+    bool *live = malloc((size_t)m->node_count * sizeof *live + 1), any = false;
+    if (live)
+        nd__mark_live(m, live);
+    else
+        nd__fail_memory(m);
+    for (int i = 0; i < m->node_count && live && !any; i++)
+        any = !live[i];
+    free(live);
+    return any;
+}
 
 static const struct {
     const char *name;
     nd__pass run;
+    bool (*where)(nd_module *m); /* may fail it */
 } pipeline[] = {
-#define PASS(name) {#name, nd__##name},
+#define PASS(name, where) {#name, nd__##name, where},
     PASSES
 #undef PASS
 };
@@ -44,7 +73,7 @@ enum { COUNT = sizeof pipeline / sizeof pipeline[0] };
 const char *const *nd__pass_names(void)
 {
     static const char *const names[] = {
-#define PASS(name) #name,
+#define PASS(name, where) #name,
         PASSES
 #undef PASS
             NULL,
@@ -115,11 +144,13 @@ nd_module *nd__run_passes(nd_module *m, const nd__pass_options *options)
     for (int i = 0; i < COUNT && m && m->status == ND_OK; i++) {
         if (off[i])
             continue;
-        nd_module *next = pipeline[i].run(m);
-        nd_module_destroy(m);
-        m = next;
-        if (m && look)
-            verify(m, pipeline[i].name);
+        if (pipeline[i].where(m)) {
+            nd_module *next = pipeline[i].run(m);
+            nd_module_destroy(m);
+            m = next;
+            if (m && look)
+                verify(m, pipeline[i].name);
+        }
         if (m && m->status == ND_OK && dump[i] && o->dump)
             print(m, pipeline[i].name, o->dump);
     }

@@ -73,6 +73,12 @@ typedef struct block {
     beside *beside;
 } block;
 
+/* A block that is placed, as those that come after it see it: all of them look at all pieces. */
+typedef struct piece {
+    int64_t offset, end;
+    int first, last;
+} piece;
+
 typedef struct planner {
     nd__arena arena;
     nd__plan *plan;
@@ -342,7 +348,7 @@ static int64_t skewed(const planner *p, const block *b, int64_t from)
 
 /* Places the blocks in that order, each into the smallest gap that takes it; `by_offset` has room for all. The arena's
  * size. */
-static int64_t pack(planner *p, block *const *order, int n, block **by_offset)
+static int64_t pack(planner *p, block *const *order, int n, piece *by_offset)
 {
     int64_t size = 0;
     for (int i = 0; i < n; i++)
@@ -351,7 +357,7 @@ static int64_t pack(planner *p, block *const *order, int n, block **by_offset)
         block *b = order[i];
         int64_t end = 0, best = -1, smallest = INT64_MAX;
         for (int j = 0; j < i; j++) {
-            const block *other = by_offset[j];
+            const piece *other = &by_offset[j];
             if (other->last < b->first || b->last < other->first)
                 continue;
             int64_t gap = other->offset - end;
@@ -362,15 +368,16 @@ static int64_t pack(planner *p, block *const *order, int n, block **by_offset)
                     smallest = gap;
                 }
             }
-            if (other->offset + other->size > end)
-                end = other->offset + other->size;
+            if (other->end > end)
+                end = other->end;
         }
         b->offset = best >= 0 ? best : skewed(p, b, end);
         b->placed = true;
         int at = i;
-        for (; at > 0 && by_offset[at - 1]->offset > b->offset; at--)
-            by_offset[at] = by_offset[at - 1];
-        by_offset[at] = b;
+        while (at > 0 && by_offset[at - 1].offset > b->offset)
+            at--;
+        memmove(by_offset + at + 1, by_offset + at, (size_t)(i - at) * sizeof *by_offset);
+        by_offset[at] = (piece){b->offset, b->offset + b->size, b->first, b->last};
         if (b->offset + b->size > size)
             size = b->offset + b->size;
     }
@@ -404,7 +411,7 @@ static int by_first(const void *a, const void *b)
 }
 
 /* Packs and keeps the offsets if none before were better. */
-static int64_t attempt(planner *p, block *const *order, int n, block **by_offset, int64_t *least)
+static int64_t attempt(planner *p, block *const *order, int n, piece *by_offset, int64_t *least)
 {
     int64_t size = pack(p, order, n, by_offset);
     if (*least >= 0 && size >= *least)
@@ -429,7 +436,7 @@ static bool find_offsets(planner *p)
 {
     static int (*const orders[])(const void *, const void *) = {by_size, by_duration, by_first};
     block **order = nd__arena_alloc(&p->arena, (size_t)p->block_count, sizeof *order);
-    block **by_offset = nd__arena_alloc(&p->arena, (size_t)p->block_count, sizeof *by_offset);
+    piece *by_offset = nd__arena_alloc(&p->arena, (size_t)p->block_count, sizeof *by_offset);
     const int64_t bound = p->plan->lower_bound;
     int64_t least = -1, pairs;
     if (!order || !by_offset)

@@ -6,8 +6,7 @@
 
 /* -- arguments ---------------------------------------------------------------------------------------------------- */
 
-/* The bytes from the start of its region to an argument. */
-static int64_t fixed_offset(const nd__plan *plan, const nd__karg *arg)
+int64_t nd__ir_fixed_offset(const nd__plan *plan, const nd__karg *arg)
 {
     const nd__buffer *buffer = &plan->buffers[arg->buffer];
     const int64_t bytes = arg->offset * (int64_t)nd_dtype_size(buffer->dtype);
@@ -20,11 +19,11 @@ static int64_t fixed_offset(const nd__plan *plan, const nd__karg *arg)
 static LLVMValueRef offset_of(nd__entry *e, const nd__step *step, int i)
 {
     nd__ir *ir = e->ir;
-    const int64_t own = fixed_offset(e->plan, &step->args[i]);
+    const int64_t own = nd__ir_fixed_offset(e->plan, &step->args[i]);
     const int turns = e->repeat ? e->repeat->count : 1;
     bool moves = false;
     for (int k = 1; k < turns; k++)
-        moves |= fixed_offset(e->plan, &step[k * e->repeat->period].args[i]) != own;
+        moves |= nd__ir_fixed_offset(e->plan, &step[k * e->repeat->period].args[i]) != own;
     if (!moves)
         return LLVMConstInt(ir->i64, (uint64_t)own, true);
     int64_t *table = nd__arena_alloc(&ir->arena, (size_t)turns, sizeof *table);
@@ -33,7 +32,7 @@ static LLVMValueRef offset_of(nd__entry *e, const nd__step *step, int i)
         return LLVMConstInt(ir->i64, 0, false);
     }
     for (int k = 0; k < turns; k++)
-        table[k] = fixed_offset(e->plan, &step[k * e->repeat->period].args[i]);
+        table[k] = nd__ir_fixed_offset(e->plan, &step[k * e->repeat->period].args[i]);
     LLVMValueRef data = nd__ir_data(ir, table, turns * (int64_t)sizeof *table);
     LLVMValueRef at = LLVMBuildMul(B, e->repeat->turn, LLVMConstInt(ir->i64, sizeof *table, false), "");
     return LLVMBuildLoad2(B, ir->i64, nd__ir_address(ir, data, at), "");
@@ -80,8 +79,12 @@ static void write_kernel(nd__entry *e, const nd__step *step)
         e->ir->failed = true;
         return;
     }
+    const bool framed = e->repeat && e->frame; /* less code than to look them up one by one */
+    if (framed)
+        nd__ir_fill(e, step);
     for (int i = 0; i < n; i++)
-        args[i] = nd__ir_argument(e, step, i);
+        args[i] = framed ? LLVMBuildLoad2(e->ir->builder, e->ir->pointer, nd__ir_slot(e->ir, e->frame, i), "")
+                         : nd__ir_argument(e, step, i);
     LLVMBuildCall2(e->ir->builder, LLVMGlobalGetValueType(item->function), item->function, args, (unsigned)n, "");
 }
 
@@ -165,7 +168,9 @@ static void write_step(nd__entry *e, const nd__step *step)
 static void write_repeat(nd__entry *e, nd__repeat repeat, const nd__step *first)
 {
     loop l = begin_loop(e);
+    repeat.first = first;
     repeat.turn = l.counter;
+    repeat.table = e->frame ? nd__ir_turn_table(e, &repeat) : NULL;
     e->repeat = &repeat;
     for (int i = 0; i < repeat.period && !e->ir->failed; i++)
         write_step(e, &first[i]);
@@ -209,7 +214,8 @@ LLVMValueRef nd__ir_entry(nd__shapes *all, const nd__plan *plan, const int *of, 
     e.in = LLVMGetParam(e.function, 2);
     e.out = LLVMGetParam(e.function, 3);
     e.parallel = parallel ? LLVMGetParam(e.function, 4) : NULL;
-    e.frame = parallel ? nd__ir_frame(&e) : NULL;
+    if (parallel)
+        nd__ir_frame(&e);
     write_steps(&e, plan->steps.items, plan->steps.count);
     LLVMBuildRetVoid(B);
     return e.function;

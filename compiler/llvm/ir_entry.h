@@ -26,7 +26,9 @@ typedef struct nd__shapes {
 /* Steps that follow each other again and again, on other memory: the layers of a model. */
 typedef struct nd__repeat {
     int period, count;
-    LLVMValueRef turn; /* 0 .. count-1 */
+    const nd__step *first;
+    LLVMValueRef turn;  /* 0 .. count-1 */
+    LLVMValueRef table; /* where the arguments of this turn lie; NULL: the entry has no frame */
 } nd__repeat;
 
 /* The entry that is being written. */
@@ -38,7 +40,9 @@ typedef struct nd__entry {
     LLVMValueRef function;
     LLVMValueRef state, arena, in, out;
     LLVMValueRef parallel; /* how chunks are handed out; NULL: the plan has none */
-    LLVMValueRef frame;    /* the arguments that a chunk's task is given */
+    LLVMValueRef frame;    /* the arguments that a chunk's task is given; NULL: the plan has no chunks */
+    LLVMValueRef bases;    /* what they are counted from (ir_frame.c) */
+    int first_output;      /* among the bases */
     LLVMValueRef counters[ND__MAX_NEST];
     int depth;
     const nd__repeat *repeat; /* NULL: outside of any */
@@ -53,6 +57,8 @@ LLVMValueRef nd__ir_entry(nd__shapes *all, const nd__plan *plan, const int *of, 
 /* The linkage of entries: in a variant they are called by the functions that choose. */
 LLVMLinkage nd__ir_entry_linkage(const nd__ir *ir);
 LLVMTypeRef nd__ir_entry_type(const nd__ir *ir, bool parallel);
+/* The bytes from the start of its region to an argument. */
+int64_t nd__ir_fixed_offset(const nd__plan *plan, const nd__karg *arg);
 /* Where argument i of a step begins, in its first chunk and for the first worker. */
 LLVMValueRef nd__ir_argument(nd__entry *e, const nd__step *step, int i);
 
@@ -60,8 +66,17 @@ LLVMValueRef nd__ir_argument(nd__entry *e, const nd__step *step, int i);
 
 /* Runs the chunks of a step, on threads or one after the other. */
 void nd__ir_chunks(nd__entry *e, const nd__step *step);
-/* Memory for the arguments of any step that has chunks. */
-LLVMValueRef nd__ir_frame(nd__entry *e);
+
+/* -- frames (ir_frame.c) ------------------------------------------------------------------------------------------ */
+
+/* Memory for the arguments of any step, at the start of the entry. */
+void nd__ir_frame(nd__entry *e);
+/* Puts the arguments of a step there, for its first chunk and the first worker. */
+void nd__ir_fill(nd__entry *e, const nd__step *step);
+/* The table of a turn, for the steps of a repeat. */
+LLVMValueRef nd__ir_turn_table(nd__entry *e, const nd__repeat *repeat);
+/* The address of pointer number i of a frame. */
+LLVMValueRef nd__ir_slot(nd__ir *ir, LLVMValueRef frame, int i);
 
 /* -- repeats (ir_repeat.c) ---------------------------------------------------------------------------------------- */
 

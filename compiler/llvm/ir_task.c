@@ -25,11 +25,6 @@ static LLVMTypeRef fork_type(const nd__ir *ir)
     return LLVMFunctionType(ir->nothing, params, 4, false);
 }
 
-static LLVMValueRef slot(nd__ir *ir, LLVMValueRef frame, int i)
-{
-    return nd__ir_address(ir, frame, LLVMConstInt(ir->i64, sizeof(void *) * (uint64_t)i, false));
-}
-
 /* pointer + number * bytes */
 static LLVMValueRef moved(nd__ir *ir, LLVMValueRef pointer, LLVMValueRef number, int64_t bytes)
 {
@@ -55,7 +50,7 @@ static LLVMValueRef write_task(nd__ir *ir, const nd__shape *item, const int64_t 
     LLVMValueRef f = nd__ir_function(ir, name, task_type(ir), LLVMInternalLinkage);
     LLVMPositionBuilderAtEnd(B, LLVMAppendBasicBlockInContext(ir->context, f, ""));
     for (int i = 0; i < n; i++) {
-        args[i] = LLVMBuildLoad2(B, ir->pointer, slot(ir, LLVMGetParam(f, 0), i), "");
+        args[i] = LLVMBuildLoad2(B, ir->pointer, nd__ir_slot(ir, LLVMGetParam(f, 0), i), "");
         args[i] = moved(ir, args[i], LLVMGetParam(f, 1), moves[2 * i]);
         args[i] = moved(ir, args[i], LLVMGetParam(f, 2), moves[2 * i + 1]);
     }
@@ -126,7 +121,7 @@ static LLVMValueRef write_fork(nd__ir *ir)
     LLVMBuildCondBr(B, LLVMBuildIsNull(B, parallel, ""), serial, threads);
     LLVMPositionBuilderAtEnd(B, threads);
     LLVMValueRef run = LLVMBuildLoad2(B, ir->pointer, parallel, "");
-    LLVMValueRef self = LLVMBuildLoad2(B, ir->pointer, slot(ir, parallel, 1), "");
+    LLVMValueRef self = LLVMBuildLoad2(B, ir->pointer, nd__ir_slot(ir, parallel, 1), "");
     LLVMValueRef args[] = {self, LLVMGetParam(f, 1), LLVMGetParam(f, 2), LLVMGetParam(f, 3)};
     LLVMBuildCall2(B, fork_type(ir), run, args, 4, "");
     LLVMBuildRetVoid(B);
@@ -134,27 +129,6 @@ static LLVMValueRef write_fork(nd__ir *ir)
     write_serial(ir, f);
     LLVMPositionBuilderAtEnd(B, back);
     return f;
-}
-
-static int most_arguments(const nd__entry *e, const nd__steps *steps)
-{
-    int most = 0;
-    for (int i = 0; i < steps->count; i++) {
-        const nd__step *step = &steps->items[i];
-        int n = most_arguments(e, &step->body), other = most_arguments(e, &step->other);
-        if (step->kind == ND__STEP_KERNEL && step->chunks > 1)
-            n = nd__argument_count(e->all->items[e->of[step->kernel]].kernel);
-        n = other > n ? other : n;
-        most = n > most ? n : most;
-    }
-    return most;
-}
-
-LLVMValueRef nd__ir_frame(nd__entry *e)
-{
-    nd__ir *ir = e->ir;
-    const int slots = most_arguments(e, &e->plan->steps);
-    return LLVMBuildAlloca(B, LLVMArrayType2(ir->pointer, (uint64_t)slots), "");
 }
 
 void nd__ir_chunks(nd__entry *e, const nd__step *step)
@@ -166,8 +140,7 @@ void nd__ir_chunks(nd__entry *e, const nd__step *step)
         return;
     if (!e->all->fork)
         e->all->fork = write_fork(ir);
-    for (int i = 0; i < nd__argument_count(item->kernel); i++)
-        LLVMBuildStore(B, nd__ir_argument(e, step, i), slot(ir, e->frame, i));
+    nd__ir_fill(e, step);
     LLVMValueRef args[] = {e->parallel, LLVMConstInt(ir->i32, (uint64_t)step->chunks, false), task, e->frame};
     LLVMBuildCall2(B, fork_type(ir), e->all->fork, args, 4, "");
 }

@@ -1,0 +1,188 @@
+/* Frames: the arguments of a step in memory, for the tasks that run its chunks. They are filled from tables by one
+ * small loop: a step has ten of them, and instructions for each would be more code than that of many kernels. */
+#include "compiler/llvm/ir_entry.h"
+
+#define B (ir->builder)
+
+/* Of the bases that an argument's table counts from, the first two; then come inputs, then outputs. */
+enum { STATE, ARENA, PORTS };
+
+/* An entry of a table. */
+typedef struct place {
+    int64_t base, offset; /* base: its number; offset: bytes */
+} place;
+
+LLVMValueRef nd__ir_slot(nd__ir *ir, LLVMValueRef frame, int i)
+{
+    return nd__ir_address(ir, frame, LLVMConstInt(ir->i64, sizeof(void *) * (uint64_t)i, false));
+}
+
+/* -- at the start of an entry ------------------------------------------------------------------------------------- */
+
+static int most_arguments(const nd__entry *e, const nd__steps *steps)
+{
+    int most = 0;
+    for (int i = 0; i < steps->count; i++) {
+        const nd__step *step = &steps->items[i];
+        int n = most_arguments(e, &step->body), other = most_arguments(e, &step->other);
+        if (step->kind == ND__STEP_KERNEL)
+            n = nd__argument_count(e->all->items[e->of[step->kernel]].kernel);
+        n = other > n ? other : n;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+static int count_ports(const nd__plan *plan, nd__where where)
+{
+    int count = 0;
+    for (int i = 0; i < plan->buffer_count; i++)
+        if (plan->buffers[i].where == where && plan->buffers[i].index >= count)
+            count = plan->buffers[i].index + 1;
+    return count;
+}
+
+static void copy_ports(nd__entry *e, LLVMValueRef ports, int count, int first)
+{
+    nd__ir *ir = e->ir;
+    for (int i = 0; i < count; i++) {
+        LLVMValueRef port = LLVMBuildLoad2(B, ir->pointer, nd__ir_slot(ir, ports, i), "");
+        LLVMBuildStore(B, port, nd__ir_slot(ir, e->bases, first + i));
+    }
+}
+
+void nd__ir_frame(nd__entry *e)
+{
+    nd__ir *ir = e->ir;
+    const int inputs = count_ports(e->plan, ND__IN_INPUT), outputs = count_ports(e->plan, ND__IN_OUTPUT);
+    const int slots = most_arguments(e, &e->plan->steps), bases = PORTS + inputs + outputs;
+    e->frame = LLVMBuildAlloca(B, LLVMArrayType2(ir->pointer, (uint64_t)slots), "");
+    e->bases = LLVMBuildAlloca(B, LLVMArrayType2(ir->pointer, (uint64_t)bases), "");
+    e->first_output = PORTS + inputs;
+    LLVMBuildStore(B, e->state, nd__ir_slot(ir, e->bases, STATE));
+    LLVMBuildStore(B, e->arena, nd__ir_slot(ir, e->bases, ARENA));
+    copy_ports(e, e->in, inputs, PORTS);
+    copy_ports(e, e->out, outputs, e->first_output);
+}
+
+/* -- filling ------------------------------------------------------------------------------------------------------ */
+
+/* void fill(frame, bases, table, count): frame[i] = bases[table[i].base] + table[i].offset for each i. */
+static LLVMValueRef fill_function(nd__ir *ir)
+{
+    static const char name[] = "nadir.frame";
+    LLVMValueRef f = nd__ir_internal(ir, name);
+    if (f)
+        return f;
+    LLVMTypeRef params[] = {ir->pointer, ir->pointer, ir->pointer, ir->i64};
+    LLVMBasicBlockRef back = LLVMGetInsertBlock(B);
+    f = nd__ir_function(ir, name, LLVMFunctionType(ir->nothing, params, 4, false), LLVMInternalLinkage);
+    LLVMBasicBlockRef before = LLVMAppendBasicBlockInContext(ir->context, f, ""),
+                      body = LLVMAppendBasicBlockInContext(ir->context, f, ""),
+                      after = LLVMAppendBasicBlockInContext(ir->context, f, "");
+    LLVMPositionBuilderAtEnd(B, before);
+    LLVMBuildBr(B, body);
+    LLVMPositionBuilderAtEnd(B, body);
+    LLVMValueRef i = LLVMBuildPhi(B, ir->i64, ""), two = LLVMBuildShl(B, i, LLVMConstInt(ir->i64, 1, false), "");
+    LLVMValueRef entry = LLVMBuildGEP2(B, ir->i64, LLVMGetParam(f, 2), &two, 1, "");
+    LLVMValueRef number = LLVMBuildLoad2(B, ir->i64, entry, "");
+    LLVMValueRef offset = LLVMBuildLoad2(B, ir->i64, nd__ir_slot(ir, entry, 1), "");
+    LLVMValueRef from = LLVMBuildGEP2(B, ir->pointer, LLVMGetParam(f, 1), &number, 1, "");
+    LLVMValueRef base = LLVMBuildLoad2(B, ir->pointer, from, "");
+    LLVMValueRef to = LLVMBuildGEP2(B, ir->pointer, LLVMGetParam(f, 0), &i, 1, "");
+    LLVMBuildStore(B, nd__ir_address(ir, base, offset), to);
+    LLVMValueRef next = LLVMBuildAdd(B, i, LLVMConstInt(ir->i64, 1, false), "");
+    LLVMValueRef values[] = {LLVMConstInt(ir->i64, 0, false), next};
+    LLVMBasicBlockRef blocks[] = {before, body};
+    LLVMAddIncoming(i, values, blocks, 2);
+    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntULT, next, LLVMGetParam(f, 3), ""), body, after);
+    LLVMPositionBuilderAtEnd(B, after);
+    LLVMBuildRetVoid(B);
+    LLVMPositionBuilderAtEnd(B, back);
+    return f;
+}
+
+/* The base of an argument that lies still within its turn; -1: a table does not tell where it is. */
+static int base_of(const nd__entry *e, const nd__karg *arg)
+{
+    const nd__buffer *buffer = &e->plan->buffers[arg->buffer];
+    for (int d = 0; d < e->depth; d++)
+        if (arg->stride[d])
+            return -1;
+    switch (buffer->where) {
+    case ND__IN_STATE:
+        return STATE;
+    case ND__IN_ARENA:
+    case ND__IN_WORKER:
+        return ARENA;
+    case ND__IN_INPUT:
+        return PORTS + buffer->index;
+    case ND__IN_OUTPUT:
+        return e->first_output + buffer->index;
+    default:
+        return -1;
+    }
+}
+
+static int count_places(const nd__entry *e, const nd__step *first, int count)
+{
+    int n = 0;
+    for (int i = 0; i < count; i++)
+        n += nd__argument_count(e->plan->kernels[first[i].kernel]);
+    return n;
+}
+
+static void note_places(const nd__entry *e, const nd__step *step, place *table)
+{
+    for (int i = 0; i < nd__argument_count(e->plan->kernels[step->kernel]); i++) {
+        const int base = base_of(e, &step->args[i]);
+        if (base >= 0)
+            table[i] = (place){base, nd__ir_fixed_offset(e->plan, &step->args[i])};
+    }
+}
+
+/* The places of the arguments of `count` steps. */
+static LLVMValueRef table_of(nd__entry *e, const nd__step *first, int count)
+{
+    nd__ir *ir = e->ir;
+    const int n = count_places(e, first, count);
+    place *table = nd__arena_alloc(&ir->arena, (size_t)n + 1, sizeof *table);
+    if (!table) {
+        ir->failed = true;
+        return LLVMConstNull(ir->pointer);
+    }
+    for (int i = 0; i < count; i++)
+        note_places(e, &first[i], &table[count_places(e, first, i)]);
+    return nd__ir_data(ir, table, n * (int64_t)sizeof *table);
+}
+
+/* Frozen, which changes nothing: LLVM's strength reduction then sees one pointer that moves, not one for each step. */
+LLVMValueRef nd__ir_turn_table(nd__entry *e, const nd__repeat *repeat)
+{
+    nd__ir *ir = e->ir;
+    const int64_t bytes = count_places(e, repeat->first, repeat->period) * (int64_t)sizeof(place);
+    LLVMValueRef all = table_of(e, repeat->first, repeat->period * repeat->count);
+    LLVMValueRef at = LLVMBuildMul(B, repeat->turn, LLVMConstInt(ir->i64, (uint64_t)bytes, false), "");
+    return LLVMBuildFreeze(B, nd__ir_address(ir, all, at), "");
+}
+
+static LLVMValueRef step_table(nd__entry *e, const nd__step *step)
+{
+    const nd__repeat *repeat = e->repeat;
+    if (!repeat)
+        return table_of(e, step, 1);
+    const int before = count_places(e, repeat->first, (int)(step - repeat->first));
+    return nd__ir_address(e->ir, repeat->table, LLVMConstInt(e->ir->i64, (uint64_t)before * sizeof(place), false));
+}
+
+void nd__ir_fill(nd__entry *e, const nd__step *step)
+{
+    nd__ir *ir = e->ir;
+    const int n = nd__argument_count(e->plan->kernels[step->kernel]);
+    LLVMValueRef fill = fill_function(ir);
+    LLVMValueRef args[] = {e->frame, e->bases, step_table(e, step), LLVMConstInt(ir->i64, (uint64_t)n, false)};
+    LLVMBuildCall2(B, LLVMGlobalGetValueType(fill), fill, args, 4, "");
+    for (int i = 0; i < n; i++)
+        if (base_of(e, &step->args[i]) < 0)
+            LLVMBuildStore(B, nd__ir_argument(e, step, i), nd__ir_slot(ir, e->frame, i));
+}

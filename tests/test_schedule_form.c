@@ -277,6 +277,16 @@ START_TEST(long_epilogues_are_loops)
 }
 END_TEST
 
+/* Tiles divide the rows where that costs hardly anything: what is at the edges is code of its own. */
+START_TEST(few_tiles_at_edges)
+{
+    nd_module *m = nd_module_create("edges");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(120, 32)), *w = nd_input(m, "w", ND_F32, ND_SHAPE(32, 84));
+    nd_function(m, "f", ND_VALUES(x, w), ND_VALUES(nd_matmul(x, w)));
+    ck_assert_int_le(count_in_kernels(m, ND__K_fma), 40);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule_form");
@@ -291,6 +301,7 @@ int main(void)
     tcase_add_test(all, one_long_sum_in_chunks);
     tcase_add_test(all, pools_keep_gradients_small);
     tcase_add_test(all, long_epilogues_are_loops);
+    tcase_add_test(all, few_tiles_at_edges);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

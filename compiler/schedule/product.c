@@ -115,6 +115,13 @@ static double tiling_cycles(int64_t row_count, int64_t vector_count, int rows, i
     return cycles;
 }
 
+/* Registers of the tiles at the edges, one of each size: code that is generated beside that of the tile itself. */
+static int rest_registers(int64_t row_count, int64_t size, int lanes, int rows, int vectors)
+{
+    const int64_t rest = (size % ((int64_t)vectors * lanes) + lanes - 1) / lanes;
+    return (rows + (int)(row_count % rows)) * (vectors + (int)rest) - rows * vectors;
+}
+
 /* What a band leaves of the steps of all tiles. */
 static double band_share(const nd__matmul *p, const nd__bounds *band, int64_t row_count, int64_t size, int rows,
                          int64_t wide)
@@ -132,6 +139,9 @@ static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t si
     const int lanes = lanes_of(p);
     const int64_t vector_count = (size + lanes - 1) / lanes;
     const bool streams = p->depth * size * (int64_t)nd_dtype_size(p->node->results[0].dtype) > target->l1_bytes;
+    /* Of all cycles: what a register of a tile at the edges may cost, being code to generate; what a tile of few
+     * registers loses where two multiply-adds begin in a cycle. */
+    const double code = 0.001, few = 0.02;
     static const int preferred[] = {4, 2, 3, 1};
     nd__tiling best = {1, 1, 0};
     for (int i = 0; i < 4; i++)
@@ -142,6 +152,8 @@ static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t si
                 continue;
             double share = band_share(p, &band, row_count, size, rows, (int64_t)vectors * lanes);
             double cycles = tiling_cycles(row_count, vector_count, rows, vectors, share * (double)p->depth, streams);
+            cycles *=
+                1 + code * rest_registers(row_count, size, lanes, rows, vectors) + (rows * vectors < 12 ? few : 0);
             bool square = rows == 4 && vectors == 4; /* of equals, the one with the shortest epilogue */
             if (best.cycles == 0 || cycles < best.cycles * (square ? 1.01 : 0.99))
                 best = (nd__tiling){rows, vectors, cycles};

@@ -102,6 +102,48 @@ START_TEST(products_fetch_ahead)
 }
 END_TEST
 
+static int scratch_rows(const nd__kernel *k)
+{
+    int count = 0;
+    for (int i = 0; i < k->buffer_count; i++)
+        count += strcmp(k->buffers[i].name, "row") == 0;
+    return count;
+}
+
+static int64_t step_of_rows(const nd__kblock *block)
+{
+    for (const nd__kinst *i = block->first; i; i = i->next)
+        if (i->op == ND__K_for && i->step < 16)
+            return i->step;
+    return 0;
+}
+
+/* Long rows are walked in pairs where they are pairs and the cache has room for two; what a later pass has no use for
+ * makes room for what it keeps; rows that memory sends are fetched a pair ahead. */
+START_TEST(long_rows_in_pairs)
+{
+    static const struct {
+        int64_t rows, length;
+        int step;
+        bool fetches;
+    } cases[] = {{6, 256, 2, false}, {7, 256, 1, false}, {6, 4096, 1, false}, {4096, 128, 2, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        nd_module *m = nd_module_create("rows");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(cases[i].rows, cases[i].length)), *y = x;
+        for (int k = 0; k < 3; k++)
+            y = nd_softmax(nd_tanh(y), -1);
+        nd_function(m, "f", ND_VALUES(x), ND_VALUES(y));
+        nd__plan *plan = schedule_plan(m);
+        const nd__kernel *k = plan->kernels[0];
+        ck_assert_int_eq(plan->kernel_count, 1);
+        ck_assert_int_eq(scratch_rows(k), 1);
+        ck_assert_int_eq(step_of_rows(&k->body), cases[i].step);
+        ck_assert_int_eq(fetches(k, &k->body, "x") > 0, cases[i].fetches);
+        nd__plan_destroy(plan);
+    }
+}
+END_TEST
+
 /* Rows of few elements go through the lanes in transposed blocks. */
 START_TEST(short_rows_are_turned)
 {
@@ -294,6 +336,7 @@ int main(void)
     tcase_set_timeout(all, 300);
     tcase_add_test(all, updates_come_early);
     tcase_add_test(all, products_fetch_ahead);
+    tcase_add_test(all, long_rows_in_pairs);
     tcase_add_test(all, short_rows_are_turned);
     tcase_add_test(all, windows_run_in_chunks);
     tcase_add_test(all, images_fill_lanes);

@@ -109,17 +109,24 @@ static nd__kaffine column_at(const nd__rows *r, const nd__row_part *part)
     return at;
 }
 
-void nd__add_to_columns(nd__rows *r, int p)
+void nd__add_to_columns(nd__rows *r, int p, int from, int to)
 {
     nd__emit *e = &r->e;
+    const bool same = r->axis == 1; /* the rows' columns are the same ones */
     for (int i = 0; i < r->part_count; i++) {
         const nd__row_part *part = &r->parts[i];
+        nd__kval sum = -1;
         if (part->parts.whole || part->pass != p)
             continue;
-        nd__kaffine at = column_at(r, part);
-        nd__kval sum = nd__k_load(&e->b, e->buffers[part->param], at, e->lanes, 1, e->count);
-        sum = nd__reduction_join(&e->b, part->node, sum, nd__emit_wide(e, part->operand));
-        nd__k_store(&e->b, e->buffers[part->param], at, sum, 1, e->count);
+        for (int row = from; row < to; row++) {
+            nd__rows_turn_to(r, row);
+            nd__kaffine at = column_at(r, part);
+            if (row == from || !same)
+                sum = nd__k_load(&e->b, e->buffers[part->param], at, e->lanes, 1, e->count);
+            sum = nd__reduction_join(&e->b, part->node, sum, nd__emit_wide(e, part->operand));
+            if (row + 1 == to || !same)
+                nd__k_store(&e->b, e->buffers[part->param], at, sum, 1, e->count);
+        }
     }
 }
 
@@ -206,7 +213,7 @@ static void over_rows(nd__rows *r, nd__kaffine first, int64_t count)
 {
     nd__emit *e = &r->e;
     nd__kval *kept = nd__memo_keep(e);
-    int32_t i = nd__k_for(&e->b, nd__k_at(0), nd__k_at(count), 1, 0, NULL, NULL);
+    int32_t i = nd__k_for(&e->b, nd__k_at(0), nd__k_at(count), r->axis == 1 ? r->abreast : 1, 0, NULL, NULL);
     e->coord[0] = nd__k_plus(first, i, 1);
     e->open |= 1;
     bool some = begin_existing(r, e->coord[0], count);

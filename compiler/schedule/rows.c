@@ -4,19 +4,17 @@
  * an expression). In softmax, pass 0 finds the maximum, pass 1 sums exp(x - max), pass 2 divides. What an earlier pass
  * computed and is costly stays in scratch memory of one row; what is cheap is computed again.
  *
- * Long rows have their elements in the lanes, in the order of accumulation of the bit contract: 32 lanes over blocks of
- * 4096, a tree, the blocks in order. Rows of up to 64 elements are chains: there the lanes hold one element each of
- * neighbouring rows. */
+ * Long rows have their elements in the lanes (rows_long.c). Rows of up to 64 elements are chains: there the lanes hold
+ * one element each of neighbouring rows (rows_short.c). */
 #include "compiler/schedule/rows.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
-    KEEP_COST = 5,  /* operations and loads from which on a value is kept for later passes, */
-    COSTLY = 10,    /* operations that an elementary function counts as, */
-    DIVISION = 4,   /* and a division */
-    MAX_PARTS = 16, /* registers that 32 lanes take */
+    KEEP_COST = 5, /* operations and loads from which on a value is kept for later passes, */
+    COSTLY = 10,   /* operations that an elementary function counts as, */
+    DIVISION = 4,  /* and a division */
 };
 
 /* -- reductions as instructions --------------------------------------------------------------------------------------
@@ -127,7 +125,10 @@ static void mark_kept(nd__rows *r, int p, bool *wanted)
         const nd__expr *x = &r->s.exprs[i];
         if (!wanted[i] || !nd__in_row(r, i))
             continue;
+        r->since[i] = p;
         r->keep[i] |= x->stage < p && cost(r, i) >= KEEP_COST;
+        if (r->keep[i] && x->stage < p && r->until[i] < p)
+            r->until[i] = p;
         for (int k = 0; k < x->arg_count && (!r->keep[i] || x->stage == p); k++)
             wanted[x->args[k]] = true;
     }
@@ -140,19 +141,60 @@ static void find_kept(nd__rows *r)
         r->s.failed = true;
         return;
     }
-    for (int p = r->passes - 1; p > 0; p--)
+    for (int p = r->passes - 1; p >= 0; p--)
         mark_kept(r, p, wanted);
 }
 
-/* Memory for one row's, or as many rows' as lie in the lanes. */
-static void add_scratch(nd__rows *r, int lanes)
+int nd__rows_longest_pass(const nd__rows *r)
+{
+    int longest = 0, most = -1;
+    for (int p = 0; p < r->passes; p++) {
+        int sum = 0;
+        for (int i = 0; i < r->s.expr_count; i++)
+            if (r->s.exprs[i].stage == p && nd__in_row(r, i))
+                sum += own_cost(&r->s.exprs[i]);
+        if (sum > most) {
+            longest = p;
+            most = sum;
+        }
+    }
+    return longest;
+}
+
+static void new_scratch(nd__rows *r, int expr, int64_t elems)
+{
+    const nd__expr *x = &r->s.exprs[expr];
+    nd__spot spot = nd__new_buffer(r->s.block, x->dtype, elems, x->value ? x->value->name : "");
+    r->scratch[expr] = nd__param_of(&r->s, spot, x->dtype, elems, ND__K_SCRATCH, "row");
+}
+
+/* The expression for which scratch was made that holds nothing which is read after pass p: there p may store, since all
+ * reads of an element come before what is stored of it. -1: there is none. */
+static int free_scratch(const nd__rows *r, int p, nd_dtype dtype)
 {
     for (int i = 0; i < r->s.expr_count; i++)
-        if (r->keep[i] || r->turned[i]) {
-            const nd__expr *x = &r->s.exprs[i];
-            int64_t elems = r->length * lanes;
-            nd__spot spot = nd__new_buffer(r->s.block, x->dtype, elems, x->value ? x->value->name : "");
-            r->scratch[i] = nd__param_of(&r->s, spot, x->dtype, elems, ND__K_SCRATCH, "row");
+        if (r->scratch[i] >= 0 && r->until[i] <= p && r->s.exprs[i].dtype == dtype)
+            return i;
+    return -1;
+}
+
+/* Memory for the rows that are walked together. */
+static void add_scratch(nd__rows *r, int rows)
+{
+    for (int i = 0; i < r->s.expr_count; i++)
+        r->scratch[i] = -1;
+    for (int p = -1; p < r->passes; p++)
+        for (int i = 0; i < r->s.expr_count; i++) {
+            if (r->turned[i] ? p >= 0 : !r->keep[i] || r->s.exprs[i].stage != p)
+                continue;
+            const int free = r->long_rows ? free_scratch(r, p, r->s.exprs[i].dtype) : -1;
+            if (free < 0) {
+                new_scratch(r, i, r->length * rows);
+                continue;
+            }
+            r->scratch[i] = r->scratch[free];
+            r->until[free] = r->until[i];
+            r->until[i] = INT_MAX;
         }
 }
 
@@ -160,11 +202,27 @@ nd__lin nd__rows_kept_at(const nd__rows *r)
 {
     nd__lin at = nd__lin_const(0);
     at.coef[r->axis] = r->e.lane_axis == r->axis ? 1 : r->e.lanes;
+    at.constant = r->row * r->length;
     return at;
+}
+
+/* All that pass p stores of the point, before it stores any: its memory may be read there, too. */
+static void compute(nd__rows *r, int p)
+{
+    for (int i = 0; i < r->s.expr_count; i++)
+        if (r->keep[i] && r->s.exprs[i].kind != ND__E_SPILL && r->s.exprs[i].stage == p)
+            nd__emit_expr(&r->e, i);
+    for (int i = 0; i < r->part_count; i++)
+        if (r->parts[i].pass == p)
+            nd__emit_expr(&r->e, r->parts[i].operand);
+    for (int i = 0; i < r->s.output_count; i++)
+        if (r->s.outputs[i].stage == p)
+            nd__emit_expr(&r->e, r->s.outputs[i].expr);
 }
 
 void nd__rows_store_kept(nd__rows *r, int p)
 {
+    compute(r, p);
     for (int i = 0; i < r->s.expr_count; i++)
         if (r->keep[i] && r->s.exprs[i].kind != ND__E_SPILL && r->s.exprs[i].stage == p) {
             nd__lin at = nd__rows_kept_at(r);
@@ -212,166 +270,6 @@ int nd__rows_find_pass(nd__rows *r, int p)
     return n;
 }
 
-/* -- long rows: elements in the lanes ----------------------------------------------------------------------------- */
-
-/* What a pass accumulates: `parts` registers for each reduction, 32 lanes in all. */
-typedef struct lanes_pass {
-    nd__rows *r;
-    int p, n, parts;
-} lanes_pass;
-
-/* Lanes at and past `count` of x, which do not exist, become what changes nothing. */
-static nd__kval masked(nd__emit *e, const nd__node *n, nd__kval x)
-{
-    if (e->count == e->lanes)
-        return x;
-    nd__kval lane = nd__k_index(&e->b, nd__k_type(ND_I32, e->lanes), nd__k_at(0), 1);
-    nd__kval exists = nd__k_op2(&e->b, ND__K_lt, lane, nd__k_const(&e->b, nd__k_type(ND_I32, e->lanes), e->count));
-    return nd__k_op3(&e->b, ND__K_select, exists, x, nd__reduction_start(&e->b, n, e->lanes));
-}
-
-/* `count` elements of the row from `at` on, at most 32: accumulates, stores. */
-static void accumulate(lanes_pass *l, nd__kaffine at, int64_t count)
-{
-    nd__emit *e = &l->r->e;
-    nd__kval *kept = nd__memo_keep(e);
-    for (int u = 0; u < l->parts && u * e->lanes < count; u++) {
-        int64_t left = count - u * e->lanes;
-        e->coord[l->r->axis] = nd__k_sum(at, nd__k_at(u * e->lanes));
-        e->count = left < e->lanes ? (int)left : e->lanes;
-        nd__memo_restore(e, kept);
-        for (int k = 0; k < l->n; k++) {
-            nd__kval *acc = &l->r->acc[k * l->parts + u];
-            nd__kval x = masked(e, l->r->found[k]->node, nd__emit_wide(e, l->r->found[k]->operand));
-            *acc = nd__reduction_join(&e->b, l->r->found[k]->node, *acc, x);
-        }
-        nd__rows_store_kept(l->r, l->p);
-        nd__add_to_columns(l->r, l->p);
-        nd__emit_outputs(e, l->p);
-    }
-    nd__memo_restore(e, kept);
-}
-
-nd__kval nd__lanes_tree(nd__emit *e, const nd__node *n, const nd__kval *acc)
-{
-    nd__kval part[MAX_PARTS];
-    nd__kop op = nd__reduction_op(n);
-    int parts = ND__ROW_LANES / e->lanes;
-    memcpy(part, acc, (size_t)parts * sizeof *part);
-    for (; parts > 1; parts /= 2)
-        for (int u = 0; u < parts / 2; u++)
-            part[u] = nd__k_op2(&e->b, op, part[u], part[u + parts / 2]);
-    if (e->lanes == 1)
-        return part[0];
-    return nd__k_op1(&e->b,
-                     op == ND__K_add   ? ND__K_tree_add
-                     : op == ND__K_max ? ND__K_tree_max
-                                       : ND__K_tree_min,
-                     part[0]);
-}
-
-/* The accumulators at the start of a block. */
-static void begin_block(lanes_pass *l)
-{
-    for (int k = 0; k < l->n; k++) {
-        const nd__row_reduction *red = l->r->found[k];
-        nd__kval *acc = &l->r->acc[k * l->parts];
-        for (int u = 0; u < l->parts; u++)
-            acc[u] = nd__reduction_start(&l->r->e.b, red->node, l->r->e.lanes);
-        if (red->part && red->part->lanes >= 0)
-            nd__load_lanes(l->r, red->part, acc);
-    }
-}
-
-/* At its end: its sums are added to total[]. */
-static void end_block(lanes_pass *l, nd__kaffine number, nd__kval *total)
-{
-    for (int k = 0; k < l->n; k++) {
-        const nd__row_reduction *red = l->r->found[k];
-        const nd__kval *acc = &l->r->acc[k * l->parts];
-        if (red->part && red->part->lanes >= 0)
-            nd__store_lanes(l->r, red->part, acc);
-        else if (red->part)
-            nd__store_part(l->r, red->part, number, acc);
-        else
-            total[k] = nd__reduction_join(&l->r->e.b, red->node, total[k], nd__lanes_tree(&l->r->e, red->node, acc));
-    }
-}
-
-/* A block of the row from `at` on, the `number`th of all. */
-static void block(lanes_pass *l, nd__kaffine at, int64_t length, nd__kaffine number, nd__kval *total)
-{
-    nd__emit *e = &l->r->e;
-    const int n = l->n * l->parts;
-    const int64_t full = length - length % ND__ROW_LANES;
-    begin_block(l);
-    if (full > 0) {
-        nd__kval *acc = l->r->acc;
-        int32_t c = nd__k_for(&e->b, nd__k_at(0), nd__k_at(full), ND__ROW_LANES, n, acc, l->r->carried);
-        memcpy(acc, l->r->carried, (size_t)n * sizeof *acc);
-        accumulate(l, nd__k_plus(at, c, 1), ND__ROW_LANES);
-        nd__k_end_for(&e->b, acc, l->r->carried);
-        memcpy(acc, l->r->carried, (size_t)n * sizeof *acc);
-    }
-    if (full < length)
-        accumulate(l, nd__k_sum(at, nd__k_at(full)), length - full);
-    end_block(l, number, total);
-}
-
-/* A pass with n reductions over a long row. */
-static void reduce_lanes(nd__rows *r, int p, int n)
-{
-    nd__emit *e = &r->e;
-    lanes_pass l = {r, p, n, ND__ROW_LANES / e->lanes};
-    const int64_t blocks = r->length / ND__BLOCK, rest = r->length % ND__BLOCK;
-    const nd__kaffine first = nd__first_block(r);
-    for (int k = 0; k < n; k++)
-        r->total[k] = nd__reduction_start(&e->b, r->found[k]->node, 1);
-    e->open |= 1u << r->axis;
-    if (blocks > 0) {
-        int32_t i = nd__k_for(&e->b, nd__k_at(0), nd__k_at(blocks), 1, n, r->total, r->total_carried);
-        block(&l, nd__k_plus(nd__k_at(0), i, ND__BLOCK), ND__BLOCK, nd__k_plus(first, i, 1), r->total_carried);
-        nd__k_end_for(&e->b, r->total_carried, r->total);
-    }
-    if (rest > 0)
-        block(&l, nd__k_at(blocks * ND__BLOCK), rest, nd__k_sum(first, nd__k_at(blocks)), r->total);
-    e->open &= ~(1u << r->axis);
-    for (int k = 0; k < n; k++)
-        if (!r->found[k]->part)
-            e->memo[r->found[k]->given] = nd__reduction_end(&e->b, r->found[k]->node, r->total[k]);
-}
-
-typedef struct plain_pass {
-    nd__rows *r;
-    int p;
-} plain_pass;
-
-static void store_pass(nd__emit *e, void *data)
-{
-    const plain_pass *pass = data;
-    nd__rows_store_kept(pass->r, pass->p);
-    nd__add_to_columns(pass->r, pass->p);
-    nd__emit_outputs(e, pass->p);
-}
-
-static void long_row(nd__rows *r)
-{
-    nd__emit *e = &r->e;
-    for (int p = 0; p < r->passes; p++) {
-        nd__hoist(e, p);
-        if (!nd__rows_has_pass(r, p))
-            continue;
-        int n = nd__rows_find_pass(r, p);
-        if (n > 0)
-            reduce_lanes(r, p, n);
-        else
-            nd__over_lanes(e, r->length, store_pass, &(plain_pass){r, p});
-        nd__rows_load_kept(r, p);
-    }
-    nd__hoist(e, r->passes);
-    nd__emit_outputs(e, ND__AFTER_ROW);
-}
-
 /* -- the kernel --------------------------------------------------------------------------------------------------- */
 
 void nd__rows_over(nd__rows *r, int axis)
@@ -382,12 +280,12 @@ void nd__rows_over(nd__rows *r, int axis)
     nd__hoist(e, 0);
     if (axis < r->axis) {
         nd__kval *kept = nd__memo_keep(e);
-        nd__open_axis(e, axis, 0, r->s.size[axis], 1);
+        nd__open_axis(e, axis, 0, r->s.size[axis], axis == r->axis - 1 ? r->abreast : 1);
         nd__rows_over(r, axis + 1);
         nd__close_axis(e, axis);
         nd__memo_restore(e, kept);
     } else if (r->long_rows) {
-        long_row(r);
+        nd__rows_in_passes(r);
     } else if (e->lane_axis >= 0) {
         nd__over_lanes(e, r->s.size[e->lane_axis], nd__rows_in_lanes, r);
     } else {
@@ -433,6 +331,13 @@ static void collapse(nd__rows *r)
     r->axis -= nd__collapse(&r->s, r->block_rows > 0 ? 1 : 0, r->axis - 1);
 }
 
+static int64_t rows_to_cut(const nd__rows *r)
+{
+    if (r->block_rows > 0)
+        return r->block_rows;
+    return r->e.lane_axis == 0 ? r->e.lanes : r->axis == 1 ? r->abreast : 1;
+}
+
 /* Chunks: of rows; of one row, if only the sums of its blocks are wanted. */
 static void cut(nd__rows *r)
 {
@@ -442,7 +347,7 @@ static void cut(nd__rows *r)
     for (int i = 0; i < r->s.output_count; i++)
         only_parts &= r->s.outputs[i].stage != ND__AFTER_ROW;
     if (r->axis > 0)
-        nd__cut(&r->s, 0, r->block_rows > 0 ? r->block_rows : r->e.lane_axis == 0 ? r->e.lanes : 1, nd__work(&r->s));
+        nd__cut(&r->s, 0, rows_to_cut(r), nd__work(&r->s));
     else if (only_parts)
         nd__cut(&r->s, r->axis, ND__BLOCK, nd__work(&r->s));
     r->length = r->s.size[r->axis];
@@ -451,7 +356,10 @@ static void cut(nd__rows *r)
 
 bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
 {
-    nd__rows r = {.axis = g->rank - 1, .length = g->size[g->rank - 1], .long_rows = g->size[g->rank - 1] > ND__CHAIN};
+    nd__rows r = {.axis = g->rank - 1,
+                  .length = g->size[g->rank - 1],
+                  .long_rows = g->size[g->rank - 1] > ND__CHAIN,
+                  .abreast = 1};
     int64_t points = 1, flops = 0;
     nd__space_begin(&r.s, b, g, g->rank, g->size);
     for (int d = 0; d < g->rank; d++)
@@ -471,21 +379,30 @@ bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
     r.keep = nd__arena_alloc(r.s.arena, (size_t)r.s.expr_count, sizeof *r.keep);
     r.turned = nd__arena_alloc(r.s.arena, (size_t)r.s.expr_count, sizeof *r.turned);
     r.scratch = nd__arena_alloc(r.s.arena, (size_t)r.s.expr_count, sizeof *r.scratch);
-    size_t room = (size_t)r.count * MAX_PARTS;
+    r.since = nd__arena_alloc(r.s.arena, (size_t)r.s.expr_count, sizeof *r.since);
+    r.until = nd__arena_alloc(r.s.arena, (size_t)r.s.expr_count, sizeof *r.until);
+    size_t room = (size_t)r.count * ND__ROW_PARTS * ND__MOST_ABREAST;
     r.found = nd__arena_alloc(r.s.arena, (size_t)r.count, sizeof(const nd__row_reduction *));
     r.acc = nd__arena_alloc(r.s.arena, room, sizeof *r.acc);
     r.carried = nd__arena_alloc(r.s.arena, room, sizeof *r.carried);
     r.total = nd__arena_alloc(r.s.arena, room, sizeof *r.total);
     r.total_carried = nd__arena_alloc(r.s.arena, room, sizeof *r.total_carried);
-    if (!r.keep || !r.turned || !r.scratch || !r.found || !r.acc || !r.carried || !r.total || !r.total_carried)
+    if (!r.keep || !r.turned || !r.scratch || !r.since || !r.until || !r.found || !r.acc || !r.carried || !r.total ||
+        !r.total_carried)
         return nd__block_failed(b);
     find_stages(&r);
+    if (r.long_rows) {
+        find_kept(&r);
+        r.abreast = nd__rows_abreast(&r);
+        r.longest = nd__rows_longest_pass(&r);
+    }
     cut(&r);
     int lanes = r.e.lanes, lane_axis = r.e.lane_axis;
-    if (!r.long_rows)
+    if (!r.long_rows) {
         nd__rows_find_turned(&r);
-    find_kept(&r);
-    add_scratch(&r, r.long_rows || lane_axis < 0 ? 1 : lanes);
+        find_kept(&r);
+    }
+    add_scratch(&r, r.long_rows ? r.abreast : lane_axis < 0 ? 1 : lanes);
     r.e = nd__emit_begin(&r.s, "rows");
     r.e.lanes = r.e.count = lane_axis < 0 ? 1 : lanes;
     r.e.lane_axis = lane_axis;

@@ -1,4 +1,4 @@
-/* What the files of rows share: rows.c, which has the passes and long rows, rows_short.c and parts.c. */
+/* What the files of rows share: rows.c, which has the kernel and its passes, rows_long.c, rows_short.c and parts.c. */
 #ifndef NADIR_SCHEDULE_ROWS_H
 #define NADIR_SCHEDULE_ROWS_H
 
@@ -9,6 +9,8 @@
 enum {
     ND__AFTER_ROW = INT_MAX,  /* the stage of what has one element a row: stored when all passes are done */
     ND__TURNED = INT_MAX - 1, /* and of what is turned on its way to memory, then too */
+    ND__ROW_PARTS = 16,       /* registers that 32 lanes take, at most */
+    ND__MOST_ABREAST = 2,     /* long rows that are walked together */
 };
 
 /* A sum of another group, the blocks of which are summed here. */
@@ -37,12 +39,17 @@ typedef struct nd__rows {
     nd__row_part *parts;
     int part_count;
     int64_t block_rows,
-        lane_rows;     /* of the first axis: that a block has, and that share lanes within it; 0: no blocks */
-    nd__kaffine block; /* the number of the one that is being written */
-    bool *keep;        /* by expression: stays in scratch for later passes */
-    bool *turned;      /* by expression: is loaded into scratch before all passes, in blocks that are transposed */
-    int *scratch;      /* by expression: its parameter */
+        lane_rows;      /* of the first axis: that a block has, and that share lanes within it; 0: no blocks */
+    nd__kaffine block;  /* the number of the one that is being written */
+    bool *keep;         /* by expression: stays in scratch for later passes */
+    bool *turned;       /* by expression: is loaded into scratch before all passes, in blocks that are transposed */
+    int *scratch;       /* by expression: its parameter */
+    int *since, *until; /* by expression: the first pass that wants it; the last that loads it from scratch */
+    int longest;        /* the pass that computes most */
     bool long_rows;
+    int abreast, row;  /* long rows that are walked together, the one of them that is being written; 1, 0 of others */
+    nd__kaffine first; /* the first of them, */
+    nd__kval *memos[ND__MOST_ABREAST];               /* and what is known of each */
     const nd__row_reduction **found;                 /* of the pass that is being written */
     nd__kval *acc, *carried, *total, *total_carried; /* of them: by reduction, and by register */
 } nd__rows;
@@ -56,6 +63,8 @@ static inline bool nd__in_row(const nd__rows *r, int expr)
 /* -- passes (rows.c) ------------------------------------------------------------------------------------------------
  */
 
+/* The pass that computes most; the first of them. */
+int nd__rows_longest_pass(const nd__rows *r);
 /* Whether a pass has anything to do, what its reductions are, in order (their number), what it keeps for later ones. */
 bool nd__rows_has_pass(const nd__rows *r, int p);
 int nd__rows_find_pass(nd__rows *r, int p);
@@ -68,6 +77,16 @@ nd__lin nd__rows_kept_at(const nd__rows *r);
 
 /* All axes from `axis` on. */
 void nd__rows_over(nd__rows *r, int axis);
+
+/* -- rows in passes (rows_long.c) ------------------------------------------------------------------------------------
+ */
+
+/* How many long rows to walk together, when stages are known and what is kept. */
+int nd__rows_abreast(const nd__rows *r);
+/* So many rows, from the point on. */
+void nd__rows_in_passes(nd__rows *r);
+/* The row of them that is written from now on. */
+void nd__rows_turn_to(nd__rows *r, int row);
 /* Lanes 16, 8, 4, 2, 1 of a reduction's accumulators: 32 lanes in as many registers as they take. */
 nd__kval nd__lanes_tree(nd__emit *e, const nd__node *n, const nd__kval *acc);
 
@@ -78,8 +97,8 @@ nd__kval nd__lanes_tree(nd__emit *e, const nd__node *n, const nd__kval *acc);
 void nd__find_parts(nd__rows *r);
 /* After the kernel was cut into chunks. */
 void nd__cut_parts(nd__rows *r);
-/* Adds the point, in pass p, to the columns' sums. */
-void nd__add_to_columns(nd__rows *r, int p);
+/* Adds the point of those rows abreast, in pass p, to the columns' sums. */
+void nd__add_to_columns(nd__rows *r, int p, int from, int to);
 /* Accumulators that are kept from row to row; the result of a block of all elements. */
 void nd__load_lanes(nd__rows *r, const nd__row_part *part, nd__kval *acc);
 void nd__store_lanes(nd__rows *r, const nd__row_part *part, const nd__kval *acc);

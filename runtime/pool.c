@@ -1,6 +1,9 @@
 /* A small pool of threads: fork and join over the chunks of one kernel at a time.
  *
- * A job is published by a new number in `job`; whoever is awake takes chunks off a shared counter until none is left.
+ * A job is published by a new number in `job`; whoever is awake takes chunks until none is left: of its own share
+ * first, then of the others'. Shares lie alike in all jobs, so that a thread finds in its cache what it stored in the
+ * job before: to read it from another one's takes as long as many a kernel.
+ *
  * Between jobs a thread watches `job` for a while, since the next kernel of a training step comes within microseconds
  * and waking a sleeper takes twenty, and then sleeps. So does the one that published it while others finish their last
  * chunks: the system may have taken one of them its processor. */
@@ -14,6 +17,13 @@
 
 enum { MOST_THREADS = 256 };
 static const double AWAKE = 100e-6; /* seconds that a thread watches for what it waits for */
+
+/* A worker's chunks of the open job: from `next`, the first that nobody has taken, to below `end`. */
+typedef struct share {
+    atomic_int next;
+    int32_t end;
+    char apart[56]; /* from the next one, in another line of the cache */
+} share;
 
 typedef struct member {
     nd_pool *pool;
@@ -35,8 +45,7 @@ struct nd_pool {
     /* The open job. Written before `job` becomes odd, read after. */
     void (*task)(void *arg, int32_t chunk, int32_t worker);
     void *arg;
-    int32_t chunks;
-    atomic_int next;   /* the first chunk that nobody has taken */
+    share *shares;     /* by worker */
     atomic_int inside; /* threads that may be looking at the job */
 };
 
@@ -51,11 +60,12 @@ static void pause_briefly(void)
 
 static void take_chunks(nd_pool *pool, int32_t worker)
 {
-    for (;;) {
-        int32_t chunk = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (chunk >= pool->chunks)
-            return;
-        pool->task(pool->arg, chunk, worker);
+    const int32_t workers = pool->parallel.workers;
+    for (int32_t i = 0; i < workers; i++) {
+        share *s = &pool->shares[(worker + i) % workers];
+        int32_t chunk;
+        while ((chunk = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) < s->end)
+            pool->task(pool->arg, chunk, worker);
     }
 }
 
@@ -145,10 +155,13 @@ static void wake_sleepers(nd_pool *pool)
 static void run(void *self, int32_t chunks, void (*task)(void *arg, int32_t chunk, int32_t worker), void *arg)
 {
     nd_pool *pool = self;
+    const int64_t workers = pool->parallel.workers;
     pool->task = task;
     pool->arg = arg;
-    pool->chunks = chunks;
-    atomic_store(&pool->next, 0);
+    for (int64_t w = 0; w < workers; w++) {
+        atomic_store_explicit(&pool->shares[w].next, (int32_t)(chunks * w / workers), memory_order_relaxed);
+        pool->shares[w].end = (int32_t)(chunks * (w + 1) / workers);
+    }
     atomic_fetch_add(&pool->job, 1);
     wake_sleepers(pool);
     take_chunks(pool, 0);
@@ -169,7 +182,8 @@ nd_pool *nd_pool_create(int threads)
         return NULL;
     pool->parallel = (nd_parallel){run, pool, threads};
     pool->members = calloc((size_t)threads, sizeof *pool->members);
-    if (!pool->members || pthread_mutex_init(&pool->mutex, NULL) != 0)
+    pool->shares = calloc((size_t)threads, sizeof *pool->shares);
+    if (!pool->members || !pool->shares || pthread_mutex_init(&pool->mutex, NULL) != 0)
         goto no_mutex;
     if (pthread_cond_init(&pool->work, NULL) != 0)
         goto no_work;
@@ -190,6 +204,7 @@ no_left:
 no_work:
     pthread_mutex_destroy(&pool->mutex);
 no_mutex:
+    free(pool->shares);
     free(pool->members);
     free(pool);
     return NULL;
@@ -208,6 +223,7 @@ void nd_pool_destroy(nd_pool *pool)
     pthread_cond_destroy(&pool->left);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->mutex);
+    free(pool->shares);
     free(pool->members);
     free(pool);
 }

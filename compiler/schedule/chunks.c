@@ -6,8 +6,8 @@
 #include "compiler/schedule/cost.h"
 
 enum {
-    GRAIN = 8, /* microseconds that a chunk should have at least: handing it out costs up to one */
-    WORTH = 3, /* chunks' worth of work below which a kernel stays whole */
+    GRAIN =
+        1, /* microseconds that a chunk should have: handing out costs a tenth, and fetching what another thread has */
     MOST = 32,
 };
 
@@ -26,14 +26,20 @@ double nd__work(const nd__space *s)
     return points * (each + s->output_count) / (lanes * cycles);
 }
 
+/* The largest number that divides into multiples of the unit, or an even one that is half of it at least: two threads
+ * then have the same to do. */
 static int count_chunks(const nd__target *target, int64_t size, int64_t unit, double microseconds)
 {
-    const double chunks = microseconds / (target->grain > 0 ? target->grain : GRAIN);
-    const int most = chunks < WORTH ? 1 : chunks < MOST ? (int)chunks : MOST;
-    for (int n = most; n > 1; n--)
-        if (size % n == 0 && size / n % unit == 0)
+    const double chunks = microseconds / (target->grain > 0 ? target->grain : GRAIN) + 0.5;
+    int largest = 1;
+    for (int n = chunks < MOST ? (int)chunks : MOST; n > 1 && 2 * n >= largest; n--) {
+        if (size % n != 0 || size / n % unit != 0)
+            continue;
+        if (n % 2 == 0)
             return n;
-    return 1;
+        largest = largest > 1 ? largest : n;
+    }
+    return largest;
 }
 
 /* How far the parameter moves with the axis; negative: not the same everywhere, or backwards. */

@@ -254,8 +254,8 @@ bool nd__lower_conv_pooled(nd__block *b, const nd__group *g, nd__steps *steps)
     nd__add_image(&p.s, &p.y, (int64_t[]){-1, -1, -1, p.y.stride[3]});
     nd__add_image(&p.s, &p.index, (int64_t[]){-1, -1, -1, p.index.stride[3]});
     const int64_t flops = 2 * nd__elements(p.c.y) * p.c.w->dims[0] * p.row, totals = p.c.w->dims[0] * p.vectors * lanes;
-    nd__cut(&p.s, 3, 1, (double)flops / (2.0 * lanes * ND__CYCLES_A_MICROSECOND));
     choose_tile(&p);
+    nd__cut(&p.s, 3, p.deep, (double)flops / (2.0 * lanes * ND__CYCLES_A_MICROSECOND));
     nd__spot scratch = nd__new_buffer(b, result->dtype, p.s.size[3] * totals, "totals");
     p.scratch = nd__param_of(&p.s, scratch, result->dtype, p.s.size[3] * totals, ND__K_SCRATCH, "totals");
     p.e = nd__emit_begin(&p.s, "conv_pooled");

@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-enum { SMALLEST = 4 /* sizes below are copied element by element */ };
+enum {
+    SMALLEST = 4,       /* sizes below are copied element by element */
+    WHOLE_VECTORS = 64, /* elements of a chunk come in multiples */
+};
 
 typedef struct turn {
     nd__kbuilder b;
@@ -120,11 +123,14 @@ bool nd__turn(nd__block *b, const nd_value *base, nd__spot from, int64_t offset,
         t.inner >= 0 && size[rank - 1] >= SMALLEST && stride[rank - 1] != 1 && nd_dtype_size(base->dtype) >= 4;
     if (!square) {
         nd__collapse(&s, 0, rank - 1);
+        nd__cut(&s, 0, s.rank == 1 ? WHOLE_VECTORS : 1, nd__work(&s));
         nd__emit e = nd__emit_begin(&s, "copy");
         if (!s.failed)
             nd__emit_map(&e);
         return nd__emit_end(&e, 0, steps);
     }
+    nd__cut(&s, 0, t.inner == 0 ? t.lanes : 1, 2 * nd__work(&s)); /* moved, and turned */
+    t.size = s.size;
     nd__emit e = nd__emit_begin(&s, "transpose");
     if (!s.failed) {
         t.b = e.b;

@@ -271,6 +271,65 @@ START_TEST(pools_keep_gradients_small)
 }
 END_TEST
 
+static bool has_pool_kernel(const nd__plan *plan)
+{
+    for (int i = 0; i < plan->steps.count; i++)
+        if (strncmp(plan->steps.items[i].label, "max_pool", 8) == 0 &&
+            strncmp(plan->steps.items[i].label, "max_pool_spread", 15) != 0)
+            return true;
+    return false;
+}
+
+/* A pool is found in the tiles of the convolution that nothing else reads, if its windows stand side by side: with
+ * channels in the lanes and with images, places left over, indices and without, and elementwise on both sides. */
+START_TEST(pools_are_found_in_tiles)
+{
+    const struct {
+        const char *what;
+        nd_shape x, w;
+        nd_conv_options conv;
+        nd_pool_options pool;
+        bool apart;
+    } cases[] = {
+        {"channels", ND_SHAPE(4, 10, 11, 3), ND_SHAPE(3, 3, 3, 16), {{0}}, {.window = {2, 2}}, false},
+        {"tails", ND_SHAPE(3, 8, 13, 2), ND_SHAPE(2, 2, 2, 35), {{0}}, {.window = {2, 3}}, false},
+        {"images", ND_SHAPE(32, 9, 12, 1), ND_SHAPE(3, 3, 1, 5), {{0}}, {.window = {2, 2}}, false},
+        {"wide", ND_SHAPE(16, 7, 9, 2), ND_SHAPE(1, 2, 2, 3), {{0}}, {.window = {1, 4}}, false},
+        {"strides", ND_SHAPE(2, 14, 15, 3), ND_SHAPE(3, 2, 3, 8), {.stride = {2, 2}}, {.window = {3, 3}}, false},
+        {"sides",
+         ND_SHAPE(2, 8, 8, 4),
+         ND_SHAPE(3, 3, 4, 16),
+         {.low = {0, 1}, .high = {0, 1}},
+         {.window = {2, 2}},
+         false},
+        {"groups", ND_SHAPE(2, 9, 9, 4), ND_SHAPE(3, 3, 2, 12), {.groups = 2}, {.window = {2, 2}}, false},
+        {"each", ND_SHAPE(2, 9, 9, 18), ND_SHAPE(3, 3, 1, 18), {.groups = 18}, {.window = {2, 2}}, false},
+        {"rows",
+         ND_SHAPE(2, 8, 8, 4),
+         ND_SHAPE(3, 3, 4, 16),
+         {.low = {1, 0}, .high = {1, 0}},
+         {.window = {2, 2}},
+         true},
+        {"overlap", ND_SHAPE(2, 8, 8, 4), ND_SHAPE(3, 3, 4, 16), {{0}}, {.window = {2, 2}, .stride = {1, 1}}, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int reads = 0; reads < 3; reads++) {
+            nd_module *m = nd_module_create("m");
+            nd_value *x = nd_input(m, "x", ND_F32, cases[i].x), *w = nd_input(m, "w", ND_F32, cases[i].w);
+            nd_value *b = nd_input(m, "b", ND_F32, ND_SHAPE(cases[i].w.dims[3]));
+            nd_value *y = nd_relu(nd_add(nd_conv2d(x, w, &cases[i].conv), b));
+            nd_value *pooled = nd_tanh(nd_max_pool2d(y, &cases[i].pool)), *grads[2] = {y, y};
+            if (reads == 1)
+                nd_gradients(nd_sum(pooled, ND_ALL_AXES, false), 2, (nd_value *[]){w, x}, grads);
+            nd_function(m, "f", ND_VALUES(x, w, b),
+                        reads == 0 ? ND_VALUES(pooled) : ND_VALUES(pooled, grads[0], grads[1]));
+            nd__plan *plan = schedule_checked(cases[i].what, m);
+            ck_assert_msg(has_pool_kernel(plan) == (cases[i].apart || reads == 2), "%s, %d", cases[i].what, reads);
+            nd__plan_destroy(plan);
+        }
+}
+END_TEST
+
 /* Instructions of that op in a block. */
 static int count_op(const nd__kblock *block, nd__kop op)
 {
@@ -343,6 +402,7 @@ int main(void)
     tcase_add_test(all, what_is_summed_is_not_stored);
     tcase_add_test(all, one_long_sum_in_chunks);
     tcase_add_test(all, pools_keep_gradients_small);
+    tcase_add_test(all, pools_are_found_in_tiles);
     tcase_add_test(all, long_epilogues_are_loops);
     tcase_add_test(all, few_tiles_at_edges);
     suite_add_tcase(suite, all);

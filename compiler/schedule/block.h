@@ -10,10 +10,11 @@ typedef enum nd__group_kind {
     ND__G_ROWS,    /* the same with reductions along the last axis; values of one element a row may take part */
     ND__G_COLUMNS, /* a reduction that keeps the last axis, and elementwise on its result */
     ND__G_PRODUCT, /* a matmul and elementwise on its result */
-    ND__G_CONV,    /* a convolution or a gradient of one, and elementwise on its result */
-    ND__G_POOL,    /* a pool, and elementwise on its result */
-    ND__G_ARG,     /* argmax, argmin */
-    ND__G_MOVE,    /* concat, pad */
+    ND__G_CONV, /* a convolution or a gradient of one, and elementwise on its result; a pool of that, elementwise on it
+                 */
+    ND__G_POOL, /* a pool, and elementwise on its result */
+    ND__G_ARG,  /* argmax, argmin */
+    ND__G_MOVE, /* concat, pad */
     ND__G_SCATTER, /* scatter_add */
     ND__G_CONTROL, /* apply, cond, scan */
 } nd__group_kind;
@@ -54,6 +55,7 @@ typedef struct nd__group {
     int rank;
     int64_t size[ND_MAX_RANK]; /* MAP, ROWS: the shape of what is elementwise; else the anchor's result */
     const nd__node *anchor;    /* all but MAP and ROWS */
+    const nd__node *pool;      /* CONV: what all but it is read by, and the shape is that of; NULL: none */
     const nd_value *copy;      /* MAP: a view, made elements of their own: of the view `anchor`, or at `sink` */
     nd__spot sink;
     int *members; /* numbers of the nodes computed here, ascending; the anchor included */

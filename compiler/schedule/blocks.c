@@ -70,12 +70,13 @@ static nd__lin in_blocks(const nd__space *s, int lanes)
     return at;
 }
 
+/* Of what can be turned in registers. */
 static bool is_plain(const nd__space *s, int param, const nd__lin *at, nd__kaccess access)
 {
     const nd__lin plain = row_major(s);
     const nd__param *p = &s->params[param];
-    return p->access == access && nd_dtype_size(p->dtype) == 4 && p->elems == s->size[0] * plain.coef[0] &&
-           nd__lin_equal(at, &plain);
+    return p->access == access && (nd_dtype_size(p->dtype) == 4 || p->dtype == ND_U8) &&
+           p->elems == s->size[0] * plain.coef[0] && nd__lin_equal(at, &plain);
 }
 
 bool nd__fits_blocks(const nd__space *s)

@@ -257,7 +257,7 @@ static bool grow_slots(nd__space *s)
     return s->slots != NULL;
 }
 
-static void know(nd__space *s, const nd_value *v, const nd__index *index, int expr)
+void nd__know_at(nd__space *s, const nd_value *v, const nd__index *index, int expr)
 {
     const int room = s->known_room;
     if (s->failed || !nd__arena_grow(s->arena, &s->known, &s->known_room, s->known_count + 1, sizeof *s->known) ||
@@ -273,7 +273,7 @@ static void know(nd__space *s, const nd_value *v, const nd__index *index, int ex
 void nd__know(nd__space *s, const nd_value *v, int expr)
 {
     nd__index index = nd__identity(&v->shape);
-    know(s, v, &index, expr);
+    nd__know_at(s, v, &index, expr);
 }
 
 static int find_known(const nd__space *s, const nd_value *v, const nd__index *index)
@@ -500,7 +500,7 @@ int nd__resolve(nd__space *s, const nd_value *v, const nd__index *given)
             continue;
         if (expr < 0) {
             expr = resolve_new(s, top.value, &top.index);
-            know(s, top.value, &top.index, expr);
+            nd__know_at(s, top.value, &top.index, expr);
         }
         s->pending_count--;
     }

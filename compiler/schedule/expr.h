@@ -145,8 +145,9 @@ int nd__expr_load(nd__space *s, nd__spot spot, nd_dtype dtype, int64_t elems, nd
 int nd__expr_const(nd__space *s, nd_dtype dtype, uint64_t bits);
 /* What the kernel computes itself, along those axes. */
 int nd__expr_given(nd__space *s, const nd_value *v, unsigned axes);
-/* Lets an expression stand for a value of the group at the identity index. */
+/* Lets an expression stand for a value of the group: at the identity index, or at that one. */
 void nd__know(nd__space *s, const nd_value *v, int expr);
+void nd__know_at(nd__space *s, const nd_value *v, const nd__index *index, int expr);
 int nd__param_of(nd__space *s, nd__spot spot, nd_dtype dtype, int64_t elems, nd__kaccess access, const char *name);
 /* Lets the kernel store an expression at `at` of the spot, which `elems` elements follow. */
 void nd__add_output(nd__space *s, int expr, nd__spot spot, nd_dtype dtype, int64_t elems, nd__lin at, const char *name);

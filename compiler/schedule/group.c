@@ -5,7 +5,7 @@
  * it joins become one. A reduction over the last axis turns a map into rows; a product, and a reduction that keeps the
  * last axis, open groups that elementwise nodes may follow into. Cheap nodes over leaves are computed wherever they are
  * used. */
-#include "compiler/schedule/block.h"
+#include "compiler/schedule/window.h"
 
 #include <string.h>
 
@@ -511,6 +511,14 @@ static void group_concat(nd__block *b, const nd__node *n, const nd__lists *users
     connect(b, g, &u);
 }
 
+static bool same_windows(const nd__node *a, const nd__node *b)
+{
+    bool same = a->inputs[0] == b->inputs[0];
+    for (int k = 0; k < a->attr_count && same; k++)
+        same = memcmp(a->attrs[k].ints, b->attrs[k].ints, 2 * sizeof *a->attrs[k].ints) == 0;
+    return same;
+}
+
 static bool has_index(const nd__block *b, const nd__group *g)
 {
     for (int i = 0; i < g->member_count; i++)
@@ -524,19 +532,52 @@ static bool join_pool(nd__block *b, const nd__node *n)
 {
     for (int i = 0; i < b->group_count && n->op == ND__OP_max_pool_index; i++) {
         nd__group *g = b->groups[i];
-        if (g->merged >= 0 || g->kind != ND__G_POOL || g->anchor->op != ND__OP_max_pool ||
-            g->anchor->inputs[0] != n->inputs[0] || has_index(b, g))
-            continue;
-        bool same = true;
-        for (int k = 0; k < n->attr_count && same; k++)
-            same = memcmp(n->attrs[k].ints, g->anchor->attrs[k].ints, 2 * sizeof *n->attrs[k].ints) == 0;
-        if (same) {
+        const nd__node *pool = g->kind == ND__G_POOL ? g->anchor : g->pool;
+        if (g->merged < 0 && pool && pool->op == ND__OP_max_pool && same_windows(n, pool) && !has_index(b, g)) {
             add_member(b, g, n);
             b->in_memory[n->number] = true;
             return true;
         }
     }
     return false;
+}
+
+/* Whether all that the group computes is wanted by nobody but the pool and, if that is for the maximum, one for its
+ * index. */
+static bool leads_to(nd__block *b, const nd__group *g, const nd__node *pool, const nd__lists *users)
+{
+    const nd__node *index = NULL;
+    for (int i = 0; i < g->member_count; i++) {
+        const int member = g->members[i];
+        if (b->in_memory[member])
+            return false;
+        for (int k = users->first[member]; k < users->first[member + 1]; k++) {
+            const nd__node *user = users->items[k] < 0 ? NULL : b->m->nodes[users->items[k]];
+            if (user && (user == pool || home_of(b, user) == g || user == index))
+                continue;
+            if (!user || index || user->op != ND__OP_max_pool_index || pool->op != ND__OP_max_pool ||
+                !same_windows(user, pool))
+                return false;
+            index = user;
+        }
+    }
+    return true;
+}
+
+/* A pool of what a convolution's kernel computes, and nobody else wants, is found in its tiles. */
+static bool join_conv(nd__block *b, const nd__node *n, const nd__lists *users)
+{
+    const bool is_index = n->op == ND__OP_max_pool_index;
+    nd__group *g = is_index || n->op == ND__OP_max_pool ? home_of(b, n->inputs[0]->node) : NULL;
+    if (!g || g->kind != ND__G_CONV || g->anchor->op != ND__OP_conv2d || g->pool || g->places ||
+        !nd__conv_keeps_windows(b->target, g->anchor, n) || !leads_to(b, g, n, users))
+        return false;
+    const nd_shape *shape = &n->results[0].shape;
+    g->pool = n;
+    memcpy(g->size, shape->dims, (size_t)shape->rank * sizeof *g->size);
+    add_member(b, g, n);
+    b->in_memory[n->number] = b->in_memory[n->number] || is_index;
+    return true;
 }
 
 /* A generator that has to lie in memory is a kernel of its own. */
@@ -662,7 +703,7 @@ static void group_node(nd__block *b, const nd__node *n, const nd__lists *users)
     } else if (is_conv(n)) {
         group_anchor(b, n, ND__G_CONV, users);
     } else if (is_pool(n)) {
-        if (!join_pool(b, n))
+        if (!join_pool(b, n) && !join_conv(b, n, users))
             group_anchor(b, n, ND__G_POOL, users);
     } else if (n->op == ND__OP_argmax || n->op == ND__OP_argmin) {
         group_anchor(b, n, ND__G_ARG, users);

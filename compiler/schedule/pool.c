@@ -12,15 +12,69 @@ typedef struct pool {
     nd__space s;
     nd__emit e;
     const nd__node *node;
-    const nd_value *most, *index; /* what is computed; NULL: not this */
+    nd__maxima max; /* or, as its maxima, what is picked or spread */
     nd__window w;
     nd__walk y, x;
-    int operand, choice; /* expressions of the operands; choice -1: none */
-    int given, given_index;
+    int operand, choice;  /* expressions of the operands; choice -1: none */
     int64_t lo[2], hi[2]; /* the taps that exist at the positions being emitted */
     nd__kaffine q[2];     /* the position */
     nd__kaffine tap;      /* the number of the window's element */
 } pool;
+
+/* -- maxima ----------------------------------------------------------------------------------------------------------
+ */
+
+/* Whether x takes the place of the best so far: the first of equals stays, the first NaN wins. */
+static nd__kval beats(const nd__maxima *m, nd__kbuilder *b, nd__kval best, nd__kval x)
+{
+    if (!m->is_float)
+        return nd__k_op2(b, ND__K_lt, best, x);
+    nd__kval better = nd__k_op1(b, ND__K_not, nd__k_op2(b, ND__K_le, x, best)); /* or one is a NaN */
+    return nd__k_op2(b, ND__K_and, better, nd__k_op2(b, ND__K_eq, best, best));
+}
+
+void nd__maxima_join(const nd__maxima *m, nd__kbuilder *b, nd__kval x, nd__kval number, nd__kval *state)
+{
+    if (!m->index) {
+        state[0] = nd__k_op2(b, ND__K_max, state[0], x);
+        return;
+    }
+    nd__kval better = beats(m, b, state[0], x);
+    state[0] = nd__k_op3(b, ND__K_select, better, x, state[0]);
+    state[1] = nd__k_op3(b, ND__K_select, better, number, state[1]);
+}
+
+void nd__maxima_end(const nd__maxima *m, nd__emit *e, const nd__kval *state)
+{
+    nd__kbuilder *b = &e->b;
+    if (m->most) {
+        const nd__kval zero = nd__k_const_bits(b, nd__k_type(m->most->dtype, e->lane_axis < 0 ? 1 : e->lanes), 0);
+        e->memo[m->given] = m->is_float ? nd__k_op2(b, ND__K_add, state[0], zero) : state[0];
+    }
+    if (m->index)
+        e->memo[m->given_index] = nd__k_convert(b, m->index->dtype, state[1]);
+}
+
+nd__maxima nd__maxima_of(nd__space *s, const nd__node *node, unsigned axes)
+{
+    nd__maxima m = {.is_float = nd_dtype_is_float(node->inputs[0]->dtype)};
+    for (int i = 0; i < s->group->member_count; i++) {
+        const nd__node *n = s->block->m->nodes[s->group->members[i]];
+        if (n->op == ND__OP_max_pool_index)
+            m.index = &n->results[0];
+        else if (n == node || n->op == ND__OP_max_pool)
+            m.most = &n->results[0];
+    }
+    if (m.most) {
+        m.given = nd__expr_given(s, m.most, axes);
+        nd__know(s, m.most, m.given);
+    }
+    if (m.index) {
+        m.given_index = nd__expr_given(s, m.index, axes);
+        nd__know(s, m.index, m.given_index);
+    }
+    return m;
+}
 
 /* -- one window -------------------------------------------------------------------------------------------------------
  */
@@ -33,16 +87,6 @@ static int lanes_of(const pool *p)
 static nd__kval tap_number(pool *p)
 {
     return nd__k_index(&p->e.b, nd__k_type(ND_I32, lanes_of(p)), p->tap, 0);
-}
-
-/* Whether x takes the place of the best so far: the first of equals stays, the first NaN wins. */
-static nd__kval beats(const pool *p, nd__kbuilder *b, nd__kval best, nd__kval x)
-{
-    nd__kval better = nd__k_op2(b, ND__K_lt, best, x);
-    if (!nd_dtype_is_float(p->node->inputs[0]->dtype))
-        return better;
-    nd__kval first_nan = nd__k_op2(b, ND__K_and, nd__k_op2(b, ND__K_ne, x, x), nd__k_op2(b, ND__K_eq, best, best));
-    return nd__k_op2(b, ND__K_or, better, first_nan);
 }
 
 /* Joins one tap to what is known: state[0] is the maximum, the element picked, or the sum; state[1] the maximum's
@@ -60,12 +104,8 @@ static void join(pool *p, nd__kval *state)
             nd__kval zero = nd__k_const_bits(b, nd__k_type(p->node->inputs[0]->dtype, lanes_of(p)), 0);
             state[0] = nd__k_op2(b, ND__K_add, state[0], nd__k_op3(b, ND__K_select, chosen, x, zero));
         }
-    } else if (p->index) {
-        nd__kval better = beats(p, b, state[0], x);
-        state[0] = nd__k_op3(b, ND__K_select, better, x, state[0]);
-        state[1] = nd__k_op3(b, ND__K_select, better, tap_number(p), state[1]);
     } else {
-        state[0] = nd__k_op2(b, ND__K_max, state[0], x);
+        nd__maxima_join(&p->max, b, x, p->max.index ? tap_number(p) : -1, state);
     }
     nd__memo_restore(e, kept);
 }
@@ -91,7 +131,7 @@ static void over_taps(pool *p, nd__kval *state)
     nd__kbuilder *b = &p->e.b;
     const int64_t rows = p->hi[0] - p->lo[0], columns = p->hi[1] - p->lo[1];
     const bool down = p->node->op == ND__OP_max_pool_spread;
-    const int n = p->index ? 2 : 1;
+    const int n = p->max.index ? 2 : 1;
     if (rows <= 0 || columns <= 0)
         return;
     if (rows * columns <= UNROLLED) {
@@ -132,13 +172,7 @@ static void emit_window(nd__emit *e, void *data)
     over_taps(p, state);
     e->open &= ~(1u << DOWN | 1u << RIGHT);
     nd__memo_restore(e, kept);
-    if (p->most)
-        e->memo[p->given] =
-            p->choice < 0 && nd_dtype_is_float(p->most->dtype)
-                ? nd__k_op2(b, ND__K_add, state[0], nd__k_const_bits(b, nd__k_type(p->most->dtype, lanes), 0))
-                : state[0];
-    if (p->index)
-        e->memo[p->given_index] = nd__k_convert(b, p->index->dtype, state[1]);
+    nd__maxima_end(&p->max, e, state);
     nd__emit_outputs(e, 0);
     nd__memo_restore(e, kept);
 }
@@ -196,18 +230,6 @@ static void emit_pool(pool *p)
     nd__memo_restore(e, kept);
 }
 
-/* What the group computes of the image: the maxima, their indices, or both. */
-static void find_results(nd__block *b, const nd__group *g, pool *p)
-{
-    for (int i = 0; i < g->member_count; i++) {
-        const nd__node *n = b->m->nodes[g->members[i]];
-        if (n->op == ND__OP_max_pool_index)
-            p->index = &n->results[0];
-        else if (n == p->node || n->op == ND__OP_max_pool)
-            p->most = &n->results[0];
-    }
-}
-
 /* Microseconds: measured, a vector of elements of the windows takes a dozen cycles. */
 static double work(const pool *p)
 {
@@ -232,19 +254,11 @@ bool nd__lower_pool(nd__block *b, const nd__group *g, nd__steps *steps)
     nd__index at = nd__identity(&read->shape), own = nd__identity(&n->results[0].shape);
     at.at[1] = nd__lin_axis(DOWN);
     at.at[2] = nd__lin_axis(RIGHT);
-    find_results(b, g, &p);
     p.operand = nd__resolve(&p.s, read, &at);
     if (n->input_count > 1)
         p.choice = nd__resolve(&p.s, n->inputs[1], n->op == ND__OP_max_pool_pick ? &own : &at);
-    const unsigned axes = nd__axes_of(&p.s, 4);
-    if (p.most) {
-        p.given = nd__expr_given(&p.s, p.most, axes);
-        nd__know(&p.s, p.most, p.given);
-    }
-    if (p.index) {
-        p.given_index = nd__expr_given(&p.s, p.index, axes);
-        nd__know(&p.s, p.index, p.given_index);
-    }
+    p.max = nd__maxima_of(&p.s, n, nd__axes_of(&p.s, 4));
+    p.max.is_float = p.max.is_float && p.choice < 0;
     nd__add_outputs(&p.s);
     nd__cut(&p.s, 0, 1, work(&p));
     p.e = nd__emit_begin(&p.s, "pool");

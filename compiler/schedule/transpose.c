@@ -6,6 +6,7 @@
 
 enum {
     SMALLEST = 4,       /* sizes below are copied element by element */
+    MOST_LANES = 16,    /* of a square */
     WHOLE_VECTORS = 64, /* elements of a chunk come in multiples */
 };
 
@@ -119,8 +120,8 @@ bool nd__turn(nd__block *b, const nd_value *base, nd__spot from, int64_t offset,
     nd__add_output(&s, x, to, base->dtype, count, target, base->name);
     t.inner = contiguous_axis(rank, size, stride);
     t.lanes = b->target->vector_bytes / (int)nd_dtype_size(base->dtype);
-    bool square =
-        t.inner >= 0 && size[rank - 1] >= SMALLEST && stride[rank - 1] != 1 && nd_dtype_size(base->dtype) >= 4;
+    t.lanes = t.lanes < MOST_LANES ? t.lanes : MOST_LANES;
+    bool square = t.inner >= 0 && size[rank - 1] >= SMALLEST && stride[rank - 1] != 1 && base->dtype != ND_BOOL;
     if (!square) {
         nd__collapse(&s, 0, rank - 1);
         nd__cut(&s, 0, s.rank == 1 ? WHOLE_VECTORS : 1, nd__work(&s));

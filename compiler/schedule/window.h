@@ -47,6 +47,24 @@ void nd__add_image(nd__space *s, nd__image *image, const int64_t *walk);
 /* Microseconds that a convolution takes, or a gradient of one, at the most. */
 double nd__conv_work(const nd__space *s, const nd__conv *c);
 
+/* -- maxima of windows (pool.c) ---------------------------------------------------------------------------------------
+ */
+
+/* What a group computes of the windows of a max_pool: maxima, the numbers of the elements that are them, or both. */
+typedef struct nd__maxima {
+    const nd_value *most, *index; /* NULL: not this */
+    bool is_float;
+    int given, given_index; /* their expressions, along `axes` of the domain */
+} nd__maxima;
+nd__maxima nd__maxima_of(nd__space *s, const nd__node *pool, unsigned axes);
+/* Joins element `number` of the window to what is known of it: state[0] is the maximum, state[1] its number. */
+void nd__maxima_join(const nd__maxima *m, nd__kbuilder *b, nd__kval x, nd__kval number, nd__kval *state);
+/* All elements have been joined: from now on the expressions have values. */
+void nd__maxima_end(const nd__maxima *m, nd__emit *e, const nd__kval *state);
+
+/* Whether a convolution can keep the windows of the pool behind it in its tiles (conv.c). */
+bool nd__conv_keeps_windows(const nd__target *target, const nd__node *node, const nd__node *pool);
+
 /* -- images in the lanes (blocks.c) -----------------------------------------------------------------------------------
  */
 

@@ -102,9 +102,15 @@ static bool has_floats(LLVMTypeRef vector)
 
 /* Ends LLVM's search for one shuffle in place of several: it goes four deep, finds none in a transpose, and takes
  * longer than all the rest of code generation. Nothing is emitted for the fence, which is there for floats only. */
-static LLVMValueRef fence(nd__ir *ir, LLVMValueRef x)
+static LLVMValueRef fence(nd__ir *ir, int size, LLVMValueRef x)
 {
-    return has_floats(LLVMTypeOf(x)) ? nd__ir_unary(ir, "llvm.arithmetic.fence", x) : x;
+    LLVMTypeRef type = LLVMTypeOf(x);
+    const int bytes = nd__ir_lane_count(type) * size;
+    if (bytes % 4 != 0 || LLVMGetElementType(type) == ir->i1)
+        return x;
+    LLVMTypeRef floats = nd__ir_lanes(LLVMFloatTypeInContext(ir->context), bytes / 4);
+    x = nd__ir_unary(ir, "llvm.arithmetic.fence", LLVMBuildBitCast(B, x, floats, ""));
+    return LLVMBuildBitCast(B, x, type, "");
 }
 
 /* Within groups of 16 bytes by interleaving (the unpack instructions), then the groups among each other by splits (the
@@ -131,7 +137,7 @@ static void write_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors)
         }
     }
     for (int i = 0; i < n && g > 1; i++)
-        v[i] = fence(ir, v[i]);
+        v[i] = fence(ir, size, v[i]);
     /* For each j: the n / g vectors v[q g + j], a square of groups, transposed. The vector at place i of m becomes the
      * evens at i / 2 and the odds at i / 2 + m / 2; after log2 m steps each group is home. */
     int m = n / g;
@@ -140,8 +146,8 @@ static void write_transpose(nd__ir *ir, int n, int size, LLVMValueRef *vectors)
             for (int i = 0; i < m; i += 2) {
                 LLVMValueRef x = v[i * g + j], y = v[(i + 1) * g + j];
                 split_groups(ir, n, g, &x, &y);
-                w[i / 2] = x;
-                w[i / 2 + m / 2] = y;
+                w[i / 2] = g > 1 ? x : fence(ir, size, x);
+                w[i / 2 + m / 2] = g > 1 ? y : fence(ir, size, y);
             }
             for (int i = 0; i < m; i++)
                 v[i * g + j] = w[i];

@@ -24,10 +24,11 @@ typedef struct pooled {
     nd__kaffine image, d;  /* of the loops that are open */
 } pooled;
 
+/* Accumulators lie by channel d, row ky, vector. */
 typedef struct tile {
     nd__kaffine ky;
     int64_t first; /* vector */
-    int width;
+    int rows, width, deep;
 } tile;
 
 static int lanes_in(const pooled *p, int64_t vector)
@@ -36,38 +37,42 @@ static int lanes_in(const pooled *p, int64_t vector)
     return left < p->e.lanes ? (int)left : p->e.lanes;
 }
 
-static int tile_size(const pooled *p, const tile *t)
+static int tile_size(const tile *t)
 {
-    return p->rows * t->width * p->deep;
+    return t->rows * t->width * t->deep;
 }
 
-/* The vector of the row, the row and the channel of accumulator i of a tile. */
 static int64_t vector_of(const tile *t, int i)
 {
     return t->first + i % t->width;
 }
 
-static int row_of(const pooled *p, const tile *t, int i)
+static int row_of(const tile *t, int i)
 {
-    return i / t->width % p->rows;
+    return i / t->width % t->rows;
 }
 
-static int channel_of(const pooled *p, const tile *t, int i)
+static int channel_of(const tile *t, int i)
 {
-    return i / (t->width * p->rows);
+    return i / (t->width * t->rows);
 }
 
-/* Calls body for every tile; `ky` in a loop. */
-static void over_tiles(pooled *p, void (*body)(pooled *p, const tile *t))
+/* Calls body for every tile of `rows` by `deep`: a loop over d, for each vector one over ky. */
+static void over_tiles(pooled *p, int rows, int deep, void (*body)(pooled *p, const tile *t))
 {
+    int32_t d = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(p->s.size[3]), deep, 0, NULL, NULL);
+    p->d = nd__k_plus(nd__k_at(0), d, 1);
     for (int64_t v = 0; v < p->vectors; v += p->width) {
-        int32_t ky = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(p->c.w->dims[0]), p->rows, 0, NULL, NULL);
+        int32_t ky = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(p->c.w->dims[0]), rows, 0, NULL, NULL);
         const tile t = {.ky = nd__k_plus(nd__k_at(0), ky, 1),
                         .first = v,
-                        .width = p->vectors - v < p->width ? (int)(p->vectors - v) : p->width};
+                        .rows = rows,
+                        .width = p->vectors - v < p->width ? (int)(p->vectors - v) : p->width,
+                        .deep = deep};
         body(p, &t);
         nd__k_end_for(&p->e.b, NULL, NULL);
     }
+    nd__k_end_for(&p->e.b, NULL, NULL);
 }
 
 /* Where accumulator i of a tile has its total. */
@@ -75,24 +80,24 @@ static nd__kaffine total_at(const pooled *p, const tile *t, int i)
 {
     const int64_t row = p->vectors * p->e.lanes, rows = p->c.w->dims[0];
     nd__kaffine at = nd__k_sum(nd__k_scaled(p->d, rows * row), nd__k_scaled(t->ky, row));
-    return nd__k_sum(at, nd__k_at((channel_of(p, t, i) * rows + row_of(p, t, i)) * row + vector_of(t, i) * p->e.lanes));
+    return nd__k_sum(at, nd__k_at((channel_of(t, i) * rows + row_of(t, i)) * row + vector_of(t, i) * p->e.lanes));
 }
 
 static void clear_totals(pooled *p, const tile *t)
 {
     const nd__kval zero = nd__k_const_bits(&p->e.b, nd__k_type(p->x.base->dtype, p->e.lanes), 0);
-    for (int i = 0; i < tile_size(p, t); i++)
+    for (int i = 0; i < tile_size(t); i++)
         nd__k_store(&p->e.b, p->e.buffers[p->scratch], total_at(p, t, i), zero, 1, p->e.lanes);
 }
 
 static void store_totals(pooled *p, const tile *t)
 {
     nd__emit *e = &p->e;
-    for (int i = 0; i < tile_size(p, t); i++) {
+    for (int i = 0; i < tile_size(t); i++) {
         const int64_t vector = vector_of(t, i);
-        e->coord[0] = nd__k_sum(t->ky, nd__k_at(row_of(p, t, i)));
+        e->coord[0] = nd__k_sum(t->ky, nd__k_at(row_of(t, i)));
         e->coord[e->lane_axis] = nd__k_at(vector * e->lanes); /* past the channels, kx goes on */
-        e->coord[3] = nd__k_sum(p->d, nd__k_at(channel_of(p, t, i)));
+        e->coord[3] = nd__k_sum(p->d, nd__k_at(channel_of(t, i)));
         e->count = lanes_in(p, vector);
         e->memo[p->given] = nd__k_load(&e->b, e->buffers[p->scratch], total_at(p, t, i), e->lanes, 1, e->lanes);
         nd__emit_outputs(e, 0);
@@ -148,15 +153,15 @@ static void step(pooled *p, const tile *t, nd__kaffine py, nd__kaffine px, nd__k
     x = nd__k_sum(x, nd__k_scaled(py, window[0] * p->down));
     x = nd__k_sum(x, nd__k_scaled(px, window[1] * p->right));
     x = nd__k_sum(x, nd__k_scaled(t->ky, p->x.stride[1]));
-    for (int i = 0; i < tile_size(p, t); i++) {
+    for (int i = 0; i < tile_size(t); i++) {
         const int64_t vector = vector_of(t, i);
-        const int d = channel_of(p, t, i);
-        if (i % (p->rows * t->width) == 0) {
+        const int d = channel_of(t, i);
+        if (i % (t->rows * t->width) == 0) {
             from = distance(p, nd__k_load(b, p->e.buffers[p->index.param], at_place(&p->index, p, py, px, d), 1, 1, 1));
             dy = nd__k_load(b, p->e.buffers[p->y.param], at_place(&p->y, p, py, px, d), 1, 1, 1);
             dy = nd__k_splat(b, dy, p->e.lanes);
         }
-        nd__kaffine at = nd__k_sum(x, nd__k_at(row_of(p, t, i) * p->x.stride[1] + vector * p->e.lanes));
+        nd__kaffine at = nd__k_sum(x, nd__k_at(row_of(t, i) * p->x.stride[1] + vector * p->e.lanes));
         nd__kval row = nd__k_loadx(b, p->e.buffers[p->x.param], at, from, 1, bound, p->e.lanes, 1, lanes_in(p, vector));
         acc[i] = nd__k_op3(b, ND__K_fma, row, dy, acc[i]);
     }
@@ -166,7 +171,7 @@ static void step(pooled *p, const tile *t, nd__kaffine py, nd__kaffine px, nd__k
 static void add_image(pooled *p, const tile *t)
 {
     nd__kbuilder *b = &p->e.b;
-    const int n = tile_size(p, t);
+    const int n = tile_size(t);
     nd__kval acc[MOST_TILE], outer[MOST_TILE], inner[MOST_TILE];
     for (int i = 0; i < n; i++)
         acc[i] = nd__k_const_bits(b, nd__k_type(p->x.base->dtype, p->e.lanes), 0);
@@ -182,23 +187,15 @@ static void add_image(pooled *p, const tile *t)
     }
 }
 
-static void over_channels(pooled *p, void (*body)(pooled *p, const tile *t))
-{
-    int32_t d = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(p->s.size[3]), p->deep, 0, NULL, NULL);
-    p->d = nd__k_plus(nd__k_at(0), d, 1);
-    over_tiles(p, body);
-    nd__k_end_for(&p->e.b, NULL, NULL);
-}
-
 static void emit_pooled(pooled *p)
 {
     p->e.open = 15u;
-    over_channels(p, clear_totals);
+    over_tiles(p, 1, 1, clear_totals);
     int32_t n = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(p->c.y->dims[0]), 1, 0, NULL, NULL);
     p->image = nd__k_plus(nd__k_at(0), n, 1);
-    over_channels(p, add_image);
+    over_tiles(p, p->rows, p->deep, add_image);
     nd__k_end_for(&p->e.b, NULL, NULL);
-    over_channels(p, store_totals);
+    over_tiles(p, 1, 1, store_totals); /* in small ones: little work, much code */
 }
 
 /* Elements (kx, c) have to lie side by side. */

@@ -22,7 +22,7 @@
 
 #include <string.h>
 
-enum { MOST_IMAGES = 4, MOST_PIXELS = 28, MOST_VECTORS = 8, MOST_TILE = 32, UNROLLED = 64 };
+enum { MOST_IMAGES = 4, MOST_PIXELS = 28, MOST_VECTORS = 8, MOST_TILE = 32, UNROLLED = 24 };
 /* With a pool: axes of the domain behind it, at the convolution's place of a window's place. */
 enum { DOWN = ND__LANE_OF_BLOCKS + 1, RIGHT };
 

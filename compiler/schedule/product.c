@@ -201,6 +201,8 @@ static void cut(nd__matmul *p)
         if (nd__cut(&p->s, lanes ? p->lane_axis : p->row_axis, lanes ? vectors : p->tile.rows, microseconds))
             return;
     }
+    if (nd__cut(&p->s, p->row_axis, 1, microseconds)) /* then tiles of as many rows as a chunk has */
+        p->tile = choose_tile(p, p->s.size[p->row_axis], p->s.size[p->lane_axis], p->lane_axis == p->rank - 2);
 }
 
 /* -- tiles -------------------------------------------------------------------------------------------------------- */

@@ -130,7 +130,9 @@ bool nd__turn(nd__block *b, const nd_value *base, nd__spot from, int64_t offset,
             nd__emit_map(&e);
         return nd__emit_end(&e, 0, steps);
     }
-    nd__cut(&s, 0, t.inner == 0 ? t.lanes : 1, 2 * nd__work(&s)); /* moved, and turned */
+    const double work = 2 * nd__work(&s); /* moved, and turned */
+    for (int d = 0; d < rank && s.chunks < 2; d++)
+        nd__cut(&s, d, d == t.inner || d == rank - 1 ? t.lanes : 1, work);
     t.size = s.size;
     nd__emit e = nd__emit_begin(&s, "transpose");
     if (!s.failed) {

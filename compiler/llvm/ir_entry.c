@@ -83,7 +83,8 @@ static void write_kernel(nd__entry *e, const nd__step *step)
     if (framed)
         nd__ir_fill(e, step);
     for (int i = 0; i < n; i++)
-        args[i] = framed ? LLVMBuildLoad2(e->ir->builder, e->ir->pointer, nd__ir_slot(e->ir, e->frame, i), "")
+        args[i] = framed ? LLVMBuildLoad2(e->ir->builder, e->ir->pointer,
+                                          nd__ir_slot(e->ir, e->frame, ND__FRAME_ARGS + i), "")
                          : nd__ir_argument(e, step, i);
     LLVMBuildCall2(e->ir->builder, LLVMGlobalGetValueType(item->function), item->function, args, (unsigned)n, "");
 }

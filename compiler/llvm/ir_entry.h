@@ -11,7 +11,6 @@ typedef struct nd__shape {
     char *name;
     bool *shared; /* by argument: may overlap another one in some call */
     LLVMValueRef function;
-    struct nd__task *tasks; /* for the steps that run it in chunks */
 } nd__shape;
 
 /* The kernels of a module. */
@@ -69,13 +68,18 @@ void nd__ir_chunks(nd__entry *e, const nd__step *step);
 
 /* -- frames (ir_frame.c) ------------------------------------------------------------------------------------------ */
 
+/* The pointers of a frame: the kernel, its arguments' table, the arguments. */
+enum { ND__FRAME_KERNEL, ND__FRAME_TABLE, ND__FRAME_ARGS };
+
 /* Memory for the arguments of any step, at the start of the entry. */
 void nd__ir_frame(nd__entry *e);
-/* Puts the arguments of a step there, for its first chunk and the first worker. */
+/* Puts a step's kernel there and its arguments, for its first chunk and the first worker. */
 void nd__ir_fill(nd__entry *e, const nd__step *step);
 /* The table of a turn, for the steps of a repeat. */
 LLVMValueRef nd__ir_turn_table(nd__entry *e, const nd__repeat *repeat);
-/* The address of pointer number i of a frame. */
+/* void move(arguments, frame, chunk, worker, count): the arguments of a chunk that a worker runs. */
+LLVMValueRef nd__ir_move_function(nd__ir *ir);
+/* The address of pointer number i of an array of them. */
 LLVMValueRef nd__ir_slot(nd__ir *ir, LLVMValueRef frame, int i);
 
 /* -- repeats (ir_repeat.c) ---------------------------------------------------------------------------------------- */

@@ -2,6 +2,8 @@
  * small loop: a step has ten of them, and instructions for each would be more code than that of many kernels. */
 #include "compiler/llvm/ir_entry.h"
 
+#include <stddef.h>
+
 #define B (ir->builder)
 
 /* Of the bases that an argument's table counts from, the first two; then come inputs, then outputs. */
@@ -9,7 +11,8 @@ enum { STATE, ARENA, PORTS };
 
 /* An entry of a table. */
 typedef struct place {
-    int64_t base, offset; /* base: its number; offset: bytes */
+    int64_t base, offset;  /* base: its number; offset: bytes, as are */
+    int64_t chunk, worker; /* from chunk to chunk, from worker to worker */
 } place;
 
 LLVMValueRef nd__ir_slot(nd__ir *ir, LLVMValueRef frame, int i)
@@ -56,7 +59,7 @@ void nd__ir_frame(nd__entry *e)
     nd__ir *ir = e->ir;
     const int inputs = count_ports(e->plan, ND__IN_INPUT), outputs = count_ports(e->plan, ND__IN_OUTPUT);
     const int slots = most_arguments(e, &e->plan->steps), bases = PORTS + inputs + outputs;
-    e->frame = LLVMBuildAlloca(B, LLVMArrayType2(ir->pointer, (uint64_t)slots), "");
+    e->frame = LLVMBuildAlloca(B, LLVMArrayType2(ir->pointer, (uint64_t)(ND__FRAME_ARGS + slots)), "");
     e->bases = LLVMBuildAlloca(B, LLVMArrayType2(ir->pointer, (uint64_t)bases), "");
     e->first_output = PORTS + inputs;
     LLVMBuildStore(B, e->state, nd__ir_slot(ir, e->bases, STATE));
@@ -67,39 +70,96 @@ void nd__ir_frame(nd__entry *e)
 
 /* -- filling ------------------------------------------------------------------------------------------------------ */
 
-/* void fill(frame, bases, table, count): frame[i] = bases[table[i].base] + table[i].offset for each i. */
+/* A function that runs once for each i below its last parameter, which is at least 1. */
+typedef struct counting {
+    LLVMValueRef function, i;
+    LLVMBasicBlockRef back, before, body;
+} counting;
+
+static counting begin_counting(nd__ir *ir, const char *name, LLVMTypeRef *params, int count)
+{
+    counting c = {.back = LLVMGetInsertBlock(B)};
+    c.function =
+        nd__ir_function(ir, name, LLVMFunctionType(ir->nothing, params, (unsigned)count, false), LLVMInternalLinkage);
+    c.before = LLVMAppendBasicBlockInContext(ir->context, c.function, "");
+    c.body = LLVMAppendBasicBlockInContext(ir->context, c.function, "");
+    LLVMPositionBuilderAtEnd(B, c.before);
+    LLVMBuildBr(B, c.body);
+    LLVMPositionBuilderAtEnd(B, c.body);
+    c.i = LLVMBuildPhi(B, ir->i64, "");
+    return c;
+}
+
+static LLVMValueRef end_counting(nd__ir *ir, counting c)
+{
+    LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(ir->context, c.function, "");
+    LLVMValueRef next = LLVMBuildAdd(B, c.i, LLVMConstInt(ir->i64, 1, false), "");
+    LLVMValueRef values[] = {LLVMConstInt(ir->i64, 0, false), next};
+    LLVMBasicBlockRef blocks[] = {c.before, c.body};
+    LLVMAddIncoming(c.i, values, blocks, 2);
+    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntULT, next, LLVMGetLastParam(c.function), ""), c.body, after);
+    LLVMPositionBuilderAtEnd(B, after);
+    LLVMBuildRetVoid(B);
+    LLVMPositionBuilderAtEnd(B, c.back);
+    return c.function;
+}
+
+/* Pointer number i of those that begin `slots` pointers into an array. */
+static LLVMValueRef pointer_in(nd__ir *ir, LLVMValueRef array, int slots, LLVMValueRef i)
+{
+    return LLVMBuildGEP2(B, ir->pointer, nd__ir_slot(ir, array, slots), &i, 1, "");
+}
+
+/* A number of entry i of a table: the one `offset` bytes into it. */
+static LLVMValueRef number_in(nd__ir *ir, LLVMValueRef table, LLVMValueRef i, size_t offset)
+{
+    LLVMValueRef at = LLVMBuildMul(B, i, LLVMConstInt(ir->i64, sizeof(place), false), "");
+    LLVMValueRef entry = nd__ir_address(ir, table, at);
+    entry = nd__ir_address(ir, entry, LLVMConstInt(ir->i64, offset, false));
+    return LLVMBuildLoad2(B, ir->i64, entry, "");
+}
+
+/* void fill(frame, kernel, bases, table, count): argument i = bases[table[i].base] + table[i].offset. */
 static LLVMValueRef fill_function(nd__ir *ir)
 {
     static const char name[] = "nadir.frame";
     LLVMValueRef f = nd__ir_internal(ir, name);
     if (f)
         return f;
-    LLVMTypeRef params[] = {ir->pointer, ir->pointer, ir->pointer, ir->i64};
-    LLVMBasicBlockRef back = LLVMGetInsertBlock(B);
-    f = nd__ir_function(ir, name, LLVMFunctionType(ir->nothing, params, 4, false), LLVMInternalLinkage);
-    LLVMBasicBlockRef before = LLVMAppendBasicBlockInContext(ir->context, f, ""),
-                      body = LLVMAppendBasicBlockInContext(ir->context, f, ""),
-                      after = LLVMAppendBasicBlockInContext(ir->context, f, "");
-    LLVMPositionBuilderAtEnd(B, before);
-    LLVMBuildBr(B, body);
-    LLVMPositionBuilderAtEnd(B, body);
-    LLVMValueRef i = LLVMBuildPhi(B, ir->i64, ""), two = LLVMBuildShl(B, i, LLVMConstInt(ir->i64, 1, false), "");
-    LLVMValueRef entry = LLVMBuildGEP2(B, ir->i64, LLVMGetParam(f, 2), &two, 1, "");
-    LLVMValueRef number = LLVMBuildLoad2(B, ir->i64, entry, "");
-    LLVMValueRef offset = LLVMBuildLoad2(B, ir->i64, nd__ir_slot(ir, entry, 1), "");
-    LLVMValueRef from = LLVMBuildGEP2(B, ir->pointer, LLVMGetParam(f, 1), &number, 1, "");
+    LLVMTypeRef params[] = {ir->pointer, ir->pointer, ir->pointer, ir->pointer, ir->i64};
+    counting c = begin_counting(ir, name, params, 5);
+    LLVMValueRef frame = LLVMGetParam(c.function, 0), table = LLVMGetParam(c.function, 3);
+    LLVMValueRef from =
+        pointer_in(ir, LLVMGetParam(c.function, 2), 0, number_in(ir, table, c.i, offsetof(place, base)));
     LLVMValueRef base = LLVMBuildLoad2(B, ir->pointer, from, "");
-    LLVMValueRef to = LLVMBuildGEP2(B, ir->pointer, LLVMGetParam(f, 0), &i, 1, "");
-    LLVMBuildStore(B, nd__ir_address(ir, base, offset), to);
-    LLVMValueRef next = LLVMBuildAdd(B, i, LLVMConstInt(ir->i64, 1, false), "");
-    LLVMValueRef values[] = {LLVMConstInt(ir->i64, 0, false), next};
-    LLVMBasicBlockRef blocks[] = {before, body};
-    LLVMAddIncoming(i, values, blocks, 2);
-    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntULT, next, LLVMGetParam(f, 3), ""), body, after);
-    LLVMPositionBuilderAtEnd(B, after);
-    LLVMBuildRetVoid(B);
-    LLVMPositionBuilderAtEnd(B, back);
-    return f;
+    LLVMBuildStore(B, nd__ir_address(ir, base, number_in(ir, table, c.i, offsetof(place, offset))),
+                   pointer_in(ir, frame, ND__FRAME_ARGS, c.i));
+    LLVMBuildStore(B, LLVMGetParam(c.function, 1), nd__ir_slot(ir, frame, ND__FRAME_KERNEL));
+    LLVMBuildStore(B, table, nd__ir_slot(ir, frame, ND__FRAME_TABLE));
+    return end_counting(ir, c);
+}
+
+static LLVMValueRef moved(nd__ir *ir, LLVMValueRef pointer, LLVMValueRef number, LLVMValueRef bytes)
+{
+    LLVMValueRef wide = LLVMBuildZExt(B, number, ir->i64, "");
+    return nd__ir_address(ir, pointer, LLVMBuildMul(B, wide, bytes, ""));
+}
+
+LLVMValueRef nd__ir_move_function(nd__ir *ir)
+{
+    static const char name[] = "nadir.move";
+    LLVMValueRef f = nd__ir_internal(ir, name);
+    if (f)
+        return f;
+    LLVMTypeRef params[] = {ir->pointer, ir->pointer, ir->i32, ir->i32, ir->i64};
+    counting c = begin_counting(ir, name, params, 5);
+    LLVMValueRef frame = LLVMGetParam(c.function, 1);
+    LLVMValueRef table = LLVMBuildLoad2(B, ir->pointer, nd__ir_slot(ir, frame, ND__FRAME_TABLE), "");
+    LLVMValueRef arg = LLVMBuildLoad2(B, ir->pointer, pointer_in(ir, frame, ND__FRAME_ARGS, c.i), "");
+    arg = moved(ir, arg, LLVMGetParam(c.function, 2), number_in(ir, table, c.i, offsetof(place, chunk)));
+    arg = moved(ir, arg, LLVMGetParam(c.function, 3), number_in(ir, table, c.i, offsetof(place, worker)));
+    LLVMBuildStore(B, arg, pointer_in(ir, LLVMGetParam(c.function, 0), 0, c.i));
+    return end_counting(ir, c);
 }
 
 /* The base of an argument that lies still within its turn; -1: a table does not tell where it is. */
@@ -135,9 +195,13 @@ static int count_places(const nd__entry *e, const nd__step *first, int count)
 static void note_places(const nd__entry *e, const nd__step *step, place *table)
 {
     for (int i = 0; i < nd__argument_count(e->plan->kernels[step->kernel]); i++) {
-        const int base = base_of(e, &step->args[i]);
+        const nd__karg *arg = &step->args[i];
+        const nd__buffer *buffer = &e->plan->buffers[arg->buffer];
+        const int base = base_of(e, arg);
         if (base >= 0)
-            table[i] = (place){base, nd__ir_fixed_offset(e->plan, &step->args[i])};
+            table[i] = (place){.base = base, .offset = nd__ir_fixed_offset(e->plan, arg)};
+        table[i].chunk = arg->chunk * (int64_t)nd_dtype_size(buffer->dtype);
+        table[i].worker = buffer->where == ND__IN_WORKER ? e->plan->worker_size : 0;
     }
 }
 
@@ -178,11 +242,13 @@ static LLVMValueRef step_table(nd__entry *e, const nd__step *step)
 void nd__ir_fill(nd__entry *e, const nd__step *step)
 {
     nd__ir *ir = e->ir;
-    const int n = nd__argument_count(e->plan->kernels[step->kernel]);
+    const nd__shape *item = &e->all->items[e->of[step->kernel]];
+    const int n = nd__argument_count(item->kernel);
     LLVMValueRef fill = fill_function(ir);
-    LLVMValueRef args[] = {e->frame, e->bases, step_table(e, step), LLVMConstInt(ir->i64, (uint64_t)n, false)};
-    LLVMBuildCall2(B, LLVMGlobalGetValueType(fill), fill, args, 4, "");
+    LLVMValueRef args[] = {e->frame, item->function, e->bases, step_table(e, step),
+                           LLVMConstInt(ir->i64, (uint64_t)n, false)};
+    LLVMBuildCall2(B, LLVMGlobalGetValueType(fill), fill, args, 5, "");
     for (int i = 0; i < n; i++)
         if (base_of(e, &step->args[i]) < 0)
-            LLVMBuildStore(B, nd__ir_argument(e, step, i), nd__ir_slot(ir, e->frame, i));
+            LLVMBuildStore(B, nd__ir_argument(e, step, i), nd__ir_slot(ir, e->frame, ND__FRAME_ARGS + i));
 }

@@ -1,17 +1,9 @@
 /* Steps in chunks. What a thread is given is a task, a function of a frame, the number of a chunk and that of a worker;
- * the frame has the kernel's arguments for the first of both. So one task serves all steps that run a kernel in chunks
- * that move alike, and one function hands out any of them. */
+ * the frame has the kernel, its arguments for the first of both, and how they move. So one task serves all kernels with
+ * as many arguments, and one function hands out any of them. */
 #include "compiler/llvm/ir_entry.h"
 
-#include <string.h>
-
 #define B (ir->builder)
-
-typedef struct nd__task {
-    struct nd__task *next;
-    int64_t *moves; /* by argument: bytes from chunk to chunk, then from worker to worker */
-    LLVMValueRef function;
-} nd__task;
 
 static LLVMTypeRef task_type(const nd__ir *ir)
 {
@@ -25,64 +17,37 @@ static LLVMTypeRef fork_type(const nd__ir *ir)
     return LLVMFunctionType(ir->nothing, params, 4, false);
 }
 
-/* pointer + number * bytes */
-static LLVMValueRef moved(nd__ir *ir, LLVMValueRef pointer, LLVMValueRef number, int64_t bytes)
-{
-    if (bytes == 0)
-        return pointer;
-    LLVMValueRef wide = LLVMBuildZExt(B, number, ir->i64, "");
-    return nd__ir_address(ir, pointer, LLVMBuildMul(B, wide, LLVMConstInt(ir->i64, (uint64_t)bytes, true), ""));
-}
-
 /* -- tasks -------------------------------------------------------------------------------------------------------- */
 
-/* void task(frame, chunk, worker): one chunk of a step. */
-static LLVMValueRef write_task(nd__ir *ir, const nd__shape *item, const int64_t *moves)
+/* void task(frame, chunk, worker): one chunk of a step whose kernel has n arguments. */
+static LLVMValueRef task_of(nd__ir *ir, int n)
 {
-    const int n = nd__argument_count(item->kernel);
-    char *name = nd__arena_format(&ir->arena, "%s.chunk", item->name);
+    char *name = nd__arena_format(&ir->arena, "nadir.task.%d", n);
     LLVMValueRef *args = nd__arena_alloc(&ir->arena, (size_t)n + 1, sizeof *args);
-    if (!name || !args) {
+    LLVMTypeRef *types = nd__arena_alloc(&ir->arena, (size_t)n + 1, sizeof *types);
+    if (!name || !args || !types) {
         ir->failed = true;
         return NULL;
     }
+    LLVMValueRef f = nd__ir_internal(ir, name), move = nd__ir_move_function(ir);
+    if (f)
+        return f;
     LLVMBasicBlockRef back = LLVMGetInsertBlock(B);
-    LLVMValueRef f = nd__ir_function(ir, name, task_type(ir), LLVMInternalLinkage);
+    f = nd__ir_function(ir, name, task_type(ir), LLVMInternalLinkage);
     LLVMPositionBuilderAtEnd(B, LLVMAppendBasicBlockInContext(ir->context, f, ""));
+    LLVMValueRef frame = LLVMGetParam(f, 0), all = LLVMBuildAlloca(B, LLVMArrayType2(ir->pointer, (uint64_t)n), "");
+    LLVMValueRef call[] = {all, frame, LLVMGetParam(f, 1), LLVMGetParam(f, 2),
+                           LLVMConstInt(ir->i64, (uint64_t)n, false)};
+    LLVMBuildCall2(B, LLVMGlobalGetValueType(move), move, call, 5, "");
+    LLVMValueRef kernel = LLVMBuildLoad2(B, ir->pointer, nd__ir_slot(ir, frame, ND__FRAME_KERNEL), "");
     for (int i = 0; i < n; i++) {
-        args[i] = LLVMBuildLoad2(B, ir->pointer, nd__ir_slot(ir, LLVMGetParam(f, 0), i), "");
-        args[i] = moved(ir, args[i], LLVMGetParam(f, 1), moves[2 * i]);
-        args[i] = moved(ir, args[i], LLVMGetParam(f, 2), moves[2 * i + 1]);
+        types[i] = ir->pointer;
+        args[i] = LLVMBuildLoad2(B, ir->pointer, nd__ir_slot(ir, all, i), "");
     }
-    LLVMBuildCall2(B, LLVMGlobalGetValueType(item->function), item->function, args, (unsigned)n, "");
+    LLVMBuildCall2(B, LLVMFunctionType(ir->nothing, types, (unsigned)n, false), kernel, args, (unsigned)n, "");
     LLVMBuildRetVoid(B);
     LLVMPositionBuilderAtEnd(B, back);
     return f;
-}
-
-/* The task of a step's chunks. */
-static LLVMValueRef task_of(nd__entry *e, nd__shape *item, const nd__step *step)
-{
-    nd__ir *ir = e->ir;
-    const int n = nd__argument_count(item->kernel);
-    int64_t *moves = nd__arena_alloc(&ir->arena, 2 * (size_t)n + 1, sizeof *moves);
-    for (int i = 0; i < n && moves; i++) {
-        const nd__buffer *buffer = &e->plan->buffers[step->args[i].buffer];
-        moves[2 * i] = step->args[i].chunk * (int64_t)nd_dtype_size(buffer->dtype);
-        moves[2 * i + 1] = buffer->where == ND__IN_WORKER ? e->plan->worker_size : 0;
-    }
-    for (nd__task *t = item->tasks; t && moves; t = t->next)
-        if (!memcmp(t->moves, moves, 2 * (size_t)n * sizeof *moves))
-            return t->function;
-    nd__task *t = nd__arena_alloc(&ir->arena, 1, sizeof *t);
-    LLVMValueRef function = moves && t ? write_task(ir, item, moves) : NULL;
-    if (!function) {
-        ir->failed = true;
-        return NULL;
-    }
-    *t = (nd__task){item->tasks, moves, function};
-    item->tasks = t;
-    return function;
 }
 
 /* -- handing out -------------------------------------------------------------------------------------------------- */
@@ -134,8 +99,7 @@ static LLVMValueRef write_fork(nd__ir *ir)
 void nd__ir_chunks(nd__entry *e, const nd__step *step)
 {
     nd__ir *ir = e->ir;
-    nd__shape *item = &e->all->items[e->of[step->kernel]];
-    LLVMValueRef task = task_of(e, item, step);
+    LLVMValueRef task = task_of(ir, nd__argument_count(e->all->items[e->of[step->kernel]].kernel));
     if (!task)
         return;
     if (!e->all->fork)

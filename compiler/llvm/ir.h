@@ -21,7 +21,13 @@ typedef struct nd__ir {
         const void *data;
         int64_t bytes;
         LLVMValueRef global;
-    } * data;    /* constants, each once */
+    } * data; /* constants, each once */
+    struct nd__ir_loop {
+        struct nd__ir_loop *next;
+        const nd__machine *machine;
+        const char *text; /* from the parameters on */
+        LLVMValueRef function;
+    } * loops;   /* loops that stand apart (ir_kernel.c) */
     bool failed; /* memory of ours ran out */
 } nd__ir;
 
@@ -53,7 +59,6 @@ typedef struct nd__fn {
     nd__ir *ir;
     LLVMBuilderRef b;
     const nd__kernel *k;
-    const char *name;
     const bool *shared; /* by argument */
     LLVMValueRef function;
     LLVMValueRef *values; /* by nd__kval */

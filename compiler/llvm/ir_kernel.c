@@ -23,7 +23,6 @@ static LLVMValueRef take_pointer(nd__fn *f, int buffer, int argument, unsigned n
 {
     const nd__kbuffer *b = &f->k->buffers[buffer];
     LLVMValueRef pointer = LLVMGetParam(f->function, n);
-    LLVMSetValueName2(pointer, b->name ? b->name : "", b->name ? strlen(b->name) : 0);
     nd__ir_attribute(f->ir, f->function, n + 1, "align", (uint64_t)power_of_two_in(b->align));
     if (!f->shared[argument])
         nd__ir_attribute(f->ir, f->function, n + 1, "noalias", 0);
@@ -121,23 +120,42 @@ static void take(nd__fn *f, const nd__kblock *block, taken *t)
     }
 }
 
+/* A function just written, or one that was written before and is equal: what follows several products or sums often is,
+ * an optimizer's update. Names aside, equal functions have equal texts. */
+static LLVMValueRef only_one(nd__ir *ir, LLVMValueRef function)
+{
+    char *text = LLVMPrintValueToString(function);
+    const char *after = strchr(text, '(');
+    struct nd__ir_loop *l = ir->loops;
+    while (l && (l->machine != ir->machine || strcmp(l->text, after)))
+        l = l->next;
+    if (l) {
+        LLVMDeleteFunction(function);
+        function = l->function;
+    } else if ((l = nd__arena_alloc(&ir->arena, 1, sizeof *l))) { /* else it is not found again */
+        *l = (struct nd__ir_loop){ir->loops, ir->machine, nd__arena_text(&ir->arena, after, strlen(after)), function};
+        ir->loops = l->text ? l : ir->loops;
+    }
+    LLVMDisposeMessage(text);
+    return function;
+}
+
 /* The function of a loop, its parameters in the order of `args`: buffers, the variables around it, values. */
 static LLVMValueRef write_apart(nd__fn *f, const nd__kinst *loop, const taken *t, const LLVMValueRef *args, int n)
 {
     nd__ir *ir = f->ir;
     LLVMTypeRef *types = nd__arena_alloc(&ir->arena, (size_t)n + 1, sizeof *types);
-    char *name = nd__arena_format(&ir->arena, "%s.loop", f->name);
     nd__fn *inner = nd__arena_alloc(&ir->arena, 1, sizeof *inner);
     LLVMBasicBlockRef back = LLVMGetInsertBlock(B);
-    if (!types || !name || !inner) {
+    if (!types || !inner) {
         ir->failed = true;
         return NULL;
     }
     for (int i = 0; i < n; i++)
         types[i] = LLVMTypeOf(args[i]);
     *inner = *f;
-    inner->function =
-        nd__ir_function(ir, name, LLVMFunctionType(ir->nothing, types, (unsigned)n, false), LLVMInternalLinkage);
+    inner->function = nd__ir_function(ir, "nadir.loop", LLVMFunctionType(ir->nothing, types, (unsigned)n, false),
+                                      LLVMInternalLinkage);
     inner->bases = nd__arena_alloc(&ir->arena, (size_t)f->k->buffer_count + 1, sizeof *inner->bases);
     if (!inner->bases) {
         ir->failed = true;
@@ -158,7 +176,7 @@ static LLVMValueRef write_apart(nd__fn *f, const nd__kinst *loop, const taken *t
     write_loop(inner, loop);
     LLVMBuildRetVoid(B);
     LLVMPositionBuilderAtEnd(B, back);
-    return inner->function;
+    return only_one(ir, inner->function);
 }
 
 static void call_loop(nd__fn *f, const nd__kinst *loop)
@@ -323,7 +341,7 @@ LLVMValueRef nd__ir_kernel(nd__ir *ir, const nd__kernel *k, const char *name, co
         ir->failed = true;
         return NULL;
     }
-    f->ir = ir, f->b = ir->builder, f->k = k, f->name = name, f->shared = shared;
+    f->ir = ir, f->b = ir->builder, f->k = k, f->shared = shared;
     f->values = nd__arena_alloc(&ir->arena, (size_t)k->value_count + 1, sizeof *f->values);
     f->bases = nd__arena_alloc(&ir->arena, (size_t)k->buffer_count + 1, sizeof *f->bases);
     f->facts = nd__arena_alloc(&ir->arena, (size_t)k->iv_count + 1, sizeof *f->facts);
@@ -343,6 +361,7 @@ LLVMValueRef nd__ir_kernel(nd__ir *ir, const nd__kernel *k, const char *name, co
             f->bases[i] = nd__ir_data(ir, buffer->data, buffer->elems * (int64_t)nd_dtype_size(buffer->dtype));
         } else {
             f->bases[i] = take_pointer(f, i, (int)n, n);
+            LLVMSetValueName2(f->bases[i], buffer->name ? buffer->name : "", buffer->name ? strlen(buffer->name) : 0);
             n++;
         }
     }

@@ -1,6 +1,6 @@
 /* Columns: a reduction along an axis that is not the last one, and what is elementwise on its result. Columns lie in
  * the lanes, a few registers side by side; each is a chain, longer than 64 in blocks whose sums are added in order. */
-#include "compiler/schedule/emit.h"
+#include "compiler/schedule/epilogue.h"
 
 enum { SIDE_BY_SIDE = 8 /* registers of columns: what is read of a row at once */ };
 
@@ -8,9 +8,9 @@ typedef struct columns {
     nd__space s;
     nd__emit e;
     const nd__node *node;
-    int axis; /* the reduced one */
-    int operand, given;
-    int64_t length, block; /* elements of a column, and of its blocks; the sums of blocks are one chain */
+    int axis;                    /* the reduced one */
+    int operand, given, scratch; /* scratch: for a tile's sums (epilogue.c) */
+    int64_t length, block;       /* elements of a column, and of its blocks; the sums of blocks are one chain */
 } columns;
 
 /* The point in register q of a tile of columns from `at` on, `last` lanes of whose last register exist. */
@@ -47,6 +47,33 @@ static void chain(columns *c, nd__kaffine at, int registers, int last, nd__kaffi
     nd__memo_restore(e, outside);
 }
 
+/* What follows the reduction, for a tile of columns. */
+static void finish(columns *c, nd__kaffine at, int registers, int last, nd__kval *total)
+{
+    nd__emit *e = &c->e;
+    nd__kval *kept = nd__memo_keep(e);
+    for (int q = 0; q < registers; q++)
+        total[q] = nd__reduction_end(&e->b, c->node, total[q]);
+    if (c->scratch >= 0) {
+        const nd__tile t = {.column = at,
+                            .row_axis = -1,
+                            .lane_axis = e->lane_axis,
+                            .rows = 1,
+                            .vectors = registers,
+                            .last = last,
+                            .given = c->given,
+                            .scratch = c->scratch};
+        nd__finish_tile(e, &t, total);
+    }
+    for (int q = 0; q < registers && c->scratch < 0; q++) {
+        at_register(c, at, q, registers, last);
+        nd__memo_restore(e, kept);
+        e->memo[c->given] = total[q];
+        nd__emit_outputs(e, 0);
+    }
+    nd__memo_restore(e, kept);
+}
+
 /* A tile of columns: reduced, then what follows. */
 static void tile(columns *c, nd__kaffine at, int registers, int last)
 {
@@ -68,18 +95,13 @@ static void tile(columns *c, nd__kaffine at, int registers, int last)
     }
     if (blocks * c->block < c->length)
         chain(c, at, registers, last, nd__k_at(blocks * c->block), nd__k_at(c->length), sum);
-    nd__kval *kept = nd__memo_keep(e);
     for (int q = 0; q < registers; q++) {
         if (blocks == 0)
             total[q] = sum[q];
         else if (blocks * c->block < c->length)
             total[q] = nd__reduction_join(&e->b, c->node, total[q], sum[q]);
-        at_register(c, at, q, registers, last);
-        nd__memo_restore(e, kept);
-        e->memo[c->given] = nd__reduction_end(&e->b, c->node, total[q]);
-        nd__emit_outputs(e, 0);
     }
-    nd__memo_restore(e, kept);
+    finish(c, at, registers, last, total);
 }
 
 static void over_columns(columns *c, int axis)
@@ -153,6 +175,8 @@ bool nd__lower_columns(nd__block *b, const nd__group *g, nd__steps *steps)
     const int64_t length = c.length;
     c.axis -= nd__collapse(&c.s, 0, g->rank - 1);
     int lane_axis = nd__lane_axis(&c.s, 0, c.axis - 1);
+    c.scratch =
+        lane_axis < 0 ? -1 : nd__epilogue_scratch(&c.s, n->results[0].dtype, SIDE_BY_SIDE, nd__register_lanes(&c.s));
     if (c.axis > 0)
         nd__cut(&c.s, 0, lane_axis == 0 ? SIDE_BY_SIDE * nd__register_lanes(&c.s) : 1, nd__work(&c.s));
     c.e = nd__emit_begin(&c.s, "columns");

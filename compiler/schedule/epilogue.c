@@ -73,27 +73,39 @@ static void rolled_vector(nd__emit *e, const nd__tile *t, nd__kaffine from, nd__
     nd__memo_restore(e, kept);
 }
 
-static void rolled(nd__emit *e, const nd__tile *t, const nd__kval *acc)
+/* The vectors of a row that lies at `from`; the loop stands apart unless the rows' does. */
+static void rolled_row(nd__emit *e, const nd__tile *t, nd__kaffine from)
 {
-    const unsigned outer = e->open;
     const int full = t->last == e->lanes ? t->vectors : t->vectors - 1;
-    nd__kval *kept = nd__memo_keep(e);
-    for (int i = 0; i < t->rows * t->vectors; i++)
-        nd__k_store(&e->b, e->buffers[t->scratch], nd__k_at((int64_t)i * e->lanes), acc[i], 1, e->lanes);
-    int32_t r = nd__k_for_apart(&e->b, nd__k_at(0), nd__k_at(t->rows), 1);
-    nd__kaffine from = nd__k_plus(nd__k_at(0), r, (int64_t)t->vectors * e->lanes);
-    e->coord[t->row_axis] = nd__k_plus(t->row, r, 1);
-    e->open = outer | 1u << t->row_axis;
-    nd__hoist(e, 0);
-    e->open |= 1u << t->lane_axis;
+    const nd__kaffine first = nd__k_at(0), end = nd__k_at((int64_t)full * e->lanes);
     if (full > 0) {
-        int32_t v = nd__k_for(&e->b, nd__k_at(0), nd__k_at((int64_t)full * e->lanes), e->lanes, 0, NULL, NULL);
-        rolled_vector(e, t, from, nd__k_plus(nd__k_at(0), v, 1), e->lanes);
+        int32_t v = t->row_axis < 0 ? nd__k_for_apart(&e->b, first, end, e->lanes)
+                                    : nd__k_for(&e->b, first, end, e->lanes, 0, NULL, NULL);
+        rolled_vector(e, t, from, nd__k_plus(first, v, 1), e->lanes);
         nd__k_end_for(&e->b, NULL, NULL);
     }
     if (full < t->vectors)
-        rolled_vector(e, t, from, nd__k_at((int64_t)full * e->lanes), t->last);
-    nd__k_end_for(&e->b, NULL, NULL);
+        rolled_vector(e, t, from, end, t->last);
+}
+
+static void rolled(nd__emit *e, const nd__tile *t, const nd__kval *acc)
+{
+    const unsigned outer = e->open, lane_bit = 1u << t->lane_axis;
+    nd__kval *kept = nd__memo_keep(e);
+    for (int i = 0; i < t->rows * t->vectors; i++)
+        nd__k_store(&e->b, e->buffers[t->scratch], nd__k_at((int64_t)i * e->lanes), acc[i], 1, e->lanes);
+    if (t->row_axis < 0) {
+        e->open = outer | lane_bit;
+        rolled_row(e, t, nd__k_at(0));
+    } else {
+        int32_t r = nd__k_for_apart(&e->b, nd__k_at(0), nd__k_at(t->rows), 1);
+        e->coord[t->row_axis] = nd__k_plus(t->row, r, 1);
+        e->open = outer | 1u << t->row_axis;
+        nd__hoist(e, 0);
+        e->open |= lane_bit;
+        rolled_row(e, t, nd__k_plus(nd__k_at(0), r, (int64_t)t->vectors * e->lanes));
+        nd__k_end_for(&e->b, NULL, NULL);
+    }
     e->open = outer;
     nd__memo_restore(e, kept);
 }

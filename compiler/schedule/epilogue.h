@@ -7,7 +7,7 @@
 /* A tile of accumulators, `rows` by `vectors` registers, of whose last column of registers only `last` lanes exist. */
 typedef struct nd__tile {
     nd__kaffine row, column; /* where it begins */
-    int row_axis, lane_axis; /* of the domain */
+    int row_axis, lane_axis; /* of the domain; row_axis -1: it has no rows, and `scratch` is there */
     int rows, vectors, last;
     int given;   /* the expression that the accumulators are */
     int scratch; /* the parameter that holds them while a long epilogue passes over them; -1: it is short */

@@ -70,16 +70,22 @@ static int kernel_words(const nd__kernel *k, uint64_t words[MOST_WORDS])
     return n;
 }
 
-/* Each word is mixed by the finalizer of MurmurHash3 (Appleby, "fmix64"), which spreads every bit over all. */
+/* A multiplication for each word, and the finalizer of MurmurHash3 (Appleby, "fmix64") at the end, which spreads every
+ * bit over all: kernels that are equal are compared anyway. */
 static uint64_t mix(uint64_t h, const uint64_t *words, int n)
 {
     for (int i = 0; i < n; i++) {
-        h = (h ^ words[i]) + 0x9e3779b97f4a7c15;
-        h = (h ^ h >> 33) * 0xff51afd7ed558ccd;
-        h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53;
-        h ^= h >> 33;
+        h = (h ^ words[i]) * 0x9e3779b97f4a7c15;
+        h ^= h >> 32;
     }
     return h;
+}
+
+static uint64_t finish(uint64_t h)
+{
+    h = (h ^ h >> 33) * 0xff51afd7ed558ccd;
+    h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53;
+    return h ^ h >> 33;
 }
 
 static uint64_t hash_block(uint64_t h, const nd__kblock *block)
@@ -89,8 +95,10 @@ static uint64_t hash_block(uint64_t h, const nd__kblock *block)
         h = mix(h, words, inst_words(i, words));
         for (int32_t n = 0; n < i->arg_count; n++)
             h = mix(h, &(uint64_t){(uint64_t)i->args[n]}, 1);
-        h = hash_block(h, &i->body);
-        h = hash_block(h, &i->other);
+        if (i->body.first || i->other.first) {
+            h = hash_block(h, &i->body);
+            h = hash_block(h, &i->other);
+        }
     }
     return mix(h, &(uint64_t){ND__K_OPS}, 1); /* the end, so that nesting counts */
 }
@@ -100,7 +108,7 @@ uint64_t nd__k_hash(const nd__kernel *k)
     uint64_t words[MOST_WORDS], h = mix(0, words, kernel_words(k, words));
     for (int32_t i = 0; i < k->buffer_count; i++)
         h = mix(h, words, buffer_words(&k->buffers[i], words));
-    return hash_block(h, &k->body);
+    return finish(hash_block(h, &k->body));
 }
 
 static bool same_words(const uint64_t *a, int n, const uint64_t *b, int m)

@@ -30,6 +30,7 @@ enum {
     SKEW = 320,     /* two of them that one kernel walks start so far apart modulo PAGE */
     ROUNDS = 64,    /* of placing the topmost first, */
     WORK = 1 << 22, /* as long as they compare so many pairs of blocks */
+    ENOUGH = 128,   /* and until no more than this part of the least is lost, which keeping apart takes anyway */
 };
 
 typedef struct loop {
@@ -437,7 +438,7 @@ static bool find_offsets(planner *p)
     static int (*const orders[])(const void *, const void *) = {by_size, by_duration, by_first};
     block **order = nd__arena_alloc(&p->arena, (size_t)p->block_count, sizeof *order);
     piece *by_offset = nd__arena_alloc(&p->arena, (size_t)p->block_count, sizeof *by_offset);
-    const int64_t bound = p->plan->lower_bound;
+    const int64_t bound = p->plan->lower_bound, enough = bound + bound / ENOUGH;
     int64_t least = -1, pairs;
     if (!order || !by_offset)
         return false;
@@ -446,10 +447,10 @@ static bool find_offsets(planner *p)
         if (p->blocks[i].size > 0)
             order[n++] = &p->blocks[i];
     pairs = (int64_t)n * n + 1;
-    for (size_t o = 0; o < sizeof orders / sizeof *orders && least != bound; o++) {
+    for (size_t o = 0; o < sizeof orders / sizeof *orders && (least < 0 || least > enough); o++) {
         qsort(order, (size_t)n, sizeof *order, orders[o]);
         int64_t size = attempt(p, order, n, by_offset, &least);
-        for (int round = 0; round < ROUNDS && round * pairs < WORK && least != bound; round++) {
+        for (int round = 0; round < ROUNDS && round * pairs < WORK && least > enough; round++) {
             topmost_first(order, n, size);
             size = attempt(p, order, n, by_offset, &least);
         }

@@ -114,7 +114,19 @@ nd__emit nd__emit_begin(nd__space *s, const char *what)
     return e;
 }
 
-/* The number of an equal kernel of the plan, which goes then, or of this one, added. -1: memory ran out. */
+static bool verify(nd__block *b, const nd__kernel *k)
+{
+    char message[256];
+    const char *wrong = nd__k_verify(k, message, sizeof message);
+    if (wrong == nd_status_text(ND_ERR_MEMORY))
+        nd__fail_memory(b->m);
+    else if (wrong)
+        nd__fail(b->m, ND_ERR_INTERNAL, "", "schedule: %s", wrong);
+    return !wrong;
+}
+
+/* The number of an equal kernel of the plan, which goes then, or of this one, added. -1: memory ran out,
+ * or the module has the error. */
 static int add_kernel(nd__block *b, nd__kernel *k)
 {
     nd__plan *plan = b->plan;
@@ -126,7 +138,8 @@ static int add_kernel(nd__block *b, nd__kernel *k)
                 nd__arena_rewind(b->building, (nd__arena_mark){0});
             return i;
         }
-    if (!nd__arena_grow(plan->arena, &plan->kernels, &plan->kernel_room, plan->kernel_count + 1, sizeof *plan->kernels))
+    if (!verify(b, k) ||
+        !nd__arena_grow(plan->arena, &plan->kernels, &plan->kernel_room, plan->kernel_count + 1, sizeof *plan->kernels))
         return -1;
     k->arena = plan->arena;
     if (apart)
@@ -161,17 +174,6 @@ static void count_traffic(const nd__space *s, nd__kernel *k, int64_t flops)
         int64_t once = (p->elems + p->chunk * (chunks - 1)) / chunks * (int64_t)nd_dtype_size(p->dtype);
         k->bytes += p->access == ND__K_SCRATCH ? 0 : p->access == ND__K_INOUT ? 2 * once : once;
     }
-}
-
-static bool verify(nd__space *s, const nd__kernel *k)
-{
-    char message[256];
-    const char *wrong = nd__k_verify(k, message, sizeof message);
-    if (wrong == nd_status_text(ND_ERR_MEMORY))
-        nd__fail_memory(s->block->m);
-    else if (wrong)
-        nd__fail(s->block->m, ND_ERR_INTERNAL, "", "schedule: %s", wrong);
-    return !wrong;
 }
 
 /* Whether the parameter is only read at the point at which the output is written. */
@@ -221,10 +223,6 @@ bool nd__emit_end(nd__emit *e, int64_t flops, nd__steps *steps)
     if (s->failed || !k || k->failed)
         return nd__block_failed(b);
     count_traffic(s, k, s->chunks > 1 ? flops / s->chunks : flops);
-    if (!verify(s, k)) {
-        b->failed = true;
-        return false;
-    }
     int number = add_kernel(b, k);
     nd__step *step = number >= 0 ? nd__new_step(b, steps, ND__STEP_KERNEL) : NULL;
     if (!step)

@@ -50,11 +50,29 @@ nd_value *nd__copied(const nd__copier *c, const nd_value *v)
     return results[v->index];
 }
 
+/* Places for n results. They lie in a row: operands are looked up far more often than anything else is done. */
+static nd_value **slots(nd__copier *c, int n)
+{
+    enum { ROW = 512 };
+    if (n > ROW / 8)
+        return scratch(c, (size_t)n, sizeof(nd_value *));
+    if (c->slot_count < n) {
+        c->slots = scratch(c, ROW, sizeof(nd_value *));
+        c->slot_count = c->slots ? ROW : 0;
+    }
+    nd_value **taken = c->slots;
+    if (taken) {
+        c->slots += n;
+        c->slot_count -= n;
+    }
+    return taken;
+}
+
 void nd__copy_replace(nd__copier *c, const nd__node *node, int index, nd_value *with)
 {
     nd_value ***slot = &c->results[node->number];
     if (!*slot)
-        *slot = scratch(c, (size_t)node->result_count, sizeof **slot);
+        *slot = slots(c, node->result_count);
     if (!*slot)
         return;
     (*slot)[index] = with;

@@ -348,6 +348,8 @@ bool nd__infer(nd_module *m, nd__op op, nd_place place, int input_count, nd_valu
 typedef struct nd__copier {
     nd_module *from, *to;
     nd_value ***results;     /* by node number of `from`: what stands for each result; NULL: not copied */
+    nd_value **slots;        /* free places for such, */
+    int slot_count;          /* so many */
     nd_function **functions; /* by function number of `from`: the copy; NULL: not copied */
     const int64_t *bound;    /* by dimension of `from`: its number, or -1: stays named; NULL: all stay */
 } nd__copier;

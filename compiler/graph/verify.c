@@ -95,21 +95,26 @@ static const char *wrong_initial_values(nd_module *m, bool *need)
     return wrong;
 }
 
+static bool is_run(const nd_module *m, const nd_function *f, const bool *live)
+{
+    for (int k = 0; k < m->node_count; k++)
+        for (int a = 0; a < m->nodes[k]->attr_count && live[k]; a++)
+            if (m->nodes[k]->attrs[a].function == f)
+                return true;
+    return false;
+}
+
 const char *nd__verify_functions(nd_module *m)
 {
     const char *wrong = NULL;
-    bool *need = malloc(((size_t)m->node_count * 2 + 1) * sizeof *need);
+    bool *need = malloc(((size_t)m->node_count * 2 + 1) * sizeof *need), *live = NULL;
     if (!need)
         return nd_status_text(ND_ERR_MEMORY);
-    bool *live = need + m->node_count;
-    nd__mark_live(m, live);
     for (int i = 0; i < m->function_count && !wrong; i++) {
         const nd_function *f = m->functions[i];
-        bool run = !f->body;
-        for (int k = 0; k < m->node_count && !run; k++)
-            for (int a = 0; a < m->nodes[k]->attr_count && live[k]; a++)
-                run |= m->nodes[k]->attrs[a].function == f;
-        if (run)
+        if (f->body && !live)
+            nd__mark_live(m, live = need + m->node_count);
+        if (!f->body || is_run(m, f, live))
             wrong = wrong_function(m, f, need);
     }
     if (!wrong)

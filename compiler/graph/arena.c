@@ -16,23 +16,36 @@ struct nd__arena_block {
     _Alignas(ALIGN) unsigned char data[];
 };
 
-/* A new block with room for so many bytes. */
+/* A spare block with room for so many bytes, taken out; NULL: none has. */
+static struct nd__arena_block *take_spare(nd__arena *arena, size_t bytes)
+{
+    struct nd__arena_block **link = &arena->spare, *found;
+    while (*link && (*link)->room < bytes)
+        link = &(*link)->before;
+    found = *link;
+    if (found)
+        *link = found->before;
+    return found;
+}
+
+static struct nd__arena_block *new_block(const nd__arena *arena, size_t bytes)
+{
+    size_t room = arena->blocks ? arena->room * 2 : FIRST_BLOCK;
+    if (room > LARGEST_BLOCK)
+        room = LARGEST_BLOCK;
+    if (room < bytes)
+        room = bytes;
+    struct nd__arena_block *block = malloc(sizeof *block + room);
+    if (block)
+        block->room = room;
+    return block;
+}
+
 static bool add_block(nd__arena *arena, size_t bytes)
 {
-    struct nd__arena_block *block = arena->spare;
-    if (block && block->room >= bytes) {
-        arena->spare = NULL;
-    } else {
-        size_t room = arena->blocks ? arena->room * 2 : FIRST_BLOCK;
-        if (room > LARGEST_BLOCK)
-            room = LARGEST_BLOCK;
-        if (room < bytes)
-            room = bytes;
-        block = malloc(sizeof *block + room);
-        if (!block)
-            return false;
-        block->room = room;
-    }
+    struct nd__arena_block *block = take_spare(arena, bytes);
+    if (!block && !(block = new_block(arena, bytes)))
+        return false;
     block->before = arena->blocks;
     arena->blocks = block;
     arena->used = 0;
@@ -111,27 +124,29 @@ nd__arena_mark nd__arena_here(const nd__arena *arena)
 void nd__arena_rewind(nd__arena *arena, nd__arena_mark mark)
 {
     while (arena->blocks != mark.blocks) {
-        struct nd__arena_block *block = arena->blocks, *less = arena->spare;
+        struct nd__arena_block *block = arena->blocks;
         arena->blocks = block->before;
-        if (!less || less->room < block->room) {
-            arena->spare = block;
-            block = less;
-        }
-        free(block);
+        block->before = arena->spare;
+        arena->spare = block;
     }
     arena->used = mark.used;
     arena->room = arena->blocks ? arena->blocks->room : 0;
 }
 
+/* The end of a list of blocks. */
+static struct nd__arena_block **end_of(struct nd__arena_block **link)
+{
+    while (*link)
+        link = &(*link)->before;
+    return link;
+}
+
 void nd__arena_join(nd__arena *into, nd__arena *from)
 {
-    struct nd__arena_block *first = from->blocks;
-    if (first && into->blocks) {
-        while (first->before)
-            first = first->before;
-        first->before = into->blocks->before; /* behind the block that is being given out */
+    if (into->blocks) { /* behind the block that is being given out */
+        *end_of(&from->blocks) = into->blocks->before;
         into->blocks->before = from->blocks;
-    } else if (first) {
+    } else {
         into->blocks = from->blocks;
         into->used = from->used;
         into->room = from->room;
@@ -139,12 +154,19 @@ void nd__arena_join(nd__arena *into, nd__arena *from)
     *from = (nd__arena){.spare = from->spare};
 }
 
+void nd__arena_hand_on(nd__arena *to, nd__arena *from)
+{
+    nd__arena_rewind(from, (nd__arena_mark){0});
+    *end_of(&to->spare) = from->spare;
+    *from = (nd__arena){0};
+}
+
 void nd__arena_release(nd__arena *arena)
 {
-    for (struct nd__arena_block *b = arena->blocks, *before; b; b = before) {
-        before = b->before;
+    nd__arena_rewind(arena, (nd__arena_mark){0});
+    for (struct nd__arena_block *b = arena->spare, *next; b; b = next) {
+        next = b->before;
         free(b);
     }
-    free(arena->spare);
     *arena = (nd__arena){0};
 }

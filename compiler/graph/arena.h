@@ -8,7 +8,7 @@
 typedef struct nd__arena {
     struct nd__arena_block *blocks;
     size_t used, room; /* of the newest block */
-    struct nd__arena_block *spare; /* what a rewind left; NULL: nothing */
+    struct nd__arena_block *spare; /* free blocks, to be used before the system is asked for more */
 } nd__arena;
 
 /* Where an arena stood. */
@@ -27,10 +27,12 @@ char *nd__arena_vformat(nd__arena *arena, const char *format, va_list args) __at
 /* Makes room for `need` elements of `size` bytes: *items, of which *room exist, moves to a larger place when there are fewer. false when memory runs out. */
 int nd__arena_grow(nd__arena *arena, void *items, int *room, int need, size_t size);
 nd__arena_mark nd__arena_here(const nd__arena *arena);
-/* Gives back what was given out since; the largest piece of memory is kept for what comes. */
+/* Takes back what was given out since, for what comes. */
 void nd__arena_rewind(nd__arena *arena, nd__arena_mark mark);
 /* Lets `into` own what `from` gave out; `from` is as at the start. */
 void nd__arena_join(nd__arena *into, nd__arena *from);
+/* Lets `to` use the memory of `from` for what comes; what `from` gave out is gone. */
+void nd__arena_hand_on(nd__arena *to, nd__arena *from);
 void nd__arena_release(nd__arena *arena);
 
 #endif

@@ -25,6 +25,8 @@ bool nd__copy_begin(nd__copier *c, nd_module *from, const int64_t *bound)
     if (!c->to)
         return false;
     c->to->seed = from->seed;
+    c->to->arena.spare = from->arena.spare;
+    from->arena.spare = NULL;
     c->results = scratch(c, (size_t)from->node_count, sizeof *c->results);
     c->functions = scratch(c, (size_t)from->function_count, sizeof *c->functions);
     if (!c->results || !c->functions) {

@@ -146,6 +146,8 @@ nd_module *nd__run_passes(nd_module *m, const nd__pass_options *options)
             continue;
         if (pipeline[i].where(m)) {
             nd_module *next = pipeline[i].run(m);
+            if (next) /* the pass after it has the memory of the one before: the system is slow to hand it over */
+                nd__arena_hand_on(&next->arena, &m->arena);
             nd_module_destroy(m);
             m = next;
             if (m && look)

@@ -164,6 +164,20 @@ static void add_member(nd__block *b, nd__group *g, const nd__node *n)
     b->home[n->number] = g->number;
 }
 
+static bool same_use(const nd__use *a, const nd__use *b)
+{
+    return a->value == b->value && a->memory == b->memory && memcmp(&a->index, &b->index, sizeof a->index) == 0;
+}
+
+/* Where the use is among those from `first` on; u->count: nowhere. */
+static int find_use(const nd__uses *u, int first, const nd__use *use)
+{
+    int at = first;
+    while (at < u->count && !same_use(&u->items[at], use))
+        at++;
+    return at;
+}
+
 /* Takes note of what a group reads: values of other groups come first. */
 static void connect(nd__block *b, nd__group *g, const nd__uses *u)
 {
@@ -172,15 +186,11 @@ static void connect(nd__block *b, nd__group *g, const nd__uses *u)
         nd__group *home = home_of(b, use->value->node);
         if (home == g)
             continue;
-        add_use(b, &g->uses, use->value, &use->index, use->memory);
+        if (find_use(&g->uses, 0, use) == g->uses.count)
+            add_use(b, &g->uses, use->value, &use->index, use->memory);
         if (home)
             nd__order_after(b, g, home->number);
     }
-}
-
-static bool same_use(const nd__use *a, const nd__use *b)
-{
-    return a->value == b->value && memcmp(&a->index, &b->index, sizeof a->index) == 0;
 }
 
 /* What other groups' values that are not stored are made of is read in their stead. */
@@ -195,12 +205,10 @@ static void use_what_is_stored(nd__block *b, nd__group *g)
             continue;
         use_operands(b, &operands, n, &use.index);
         for (int k = 0; k < operands.count; k++) {
-            const nd__use *operand = &operands.items[k];
-            int same = direct;
-            while (same < g->uses.count && !same_use(&g->uses.items[same], operand))
-                same++;
-            if (same == g->uses.count)
-                add_use(b, &g->uses, operand->value, &operand->index, operand->memory || use.memory);
+            nd__use *operand = &operands.items[k];
+            operand->memory |= use.memory;
+            if (find_use(&g->uses, direct, operand) == g->uses.count)
+                add_use(b, &g->uses, operand->value, &operand->index, operand->memory);
         }
     }
 }

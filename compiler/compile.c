@@ -122,8 +122,11 @@ static nd_status compile_native(compiled *c, nd_module *m, nd_program_info *info
             nd__message_set(message, status, "%s", text);
     }
     c->times.codegen = nd__milliseconds() - start;
-    if (status == ND_OK)
+    if (status == ND_OK) {
         c->times.code_bytes = nd__native_code_bytes(c->native);
+        c->times.load = nd__native_load_time(c->native);
+        c->times.codegen -= c->times.load;
+    }
     for (int i = 0; i < l.count && status == ND_OK; i++) { /* the interpreter's tables, which are ours */
         nd_program_function_info *f = (nd_program_function_info *)&info->functions[l.functions[i]];
         f->arena_size = (size_t)(l.plans[i]->arena_size + l.plans[i]->worker_size);

@@ -378,6 +378,8 @@ START_TEST(what_came_of_compiling)
     ck_assert_int_gt(n.instructions, 10);
     ck_assert_int_gt(n.code_bytes, n.instructions);
     ck_assert_int_eq(i.kernels + i.instructions + i.code_bytes, 0);
+    ck_assert(n.passes > 0 && n.schedule > 0 && n.codegen > 0 && n.load > 0);
+    ck_assert(n.passes + n.schedule + n.codegen + n.load <= n.total && i.load == 0);
     nd_program_destroy(plain);
     nd_program_destroy(native);
     nd_module_destroy(m);

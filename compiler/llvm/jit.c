@@ -2,6 +2,7 @@
 #include "compiler/llvm/codegen.h"
 #include "compiler/llvm/ir.h"
 #include "compiler/schedule/schedule.h"
+#include "runtime/platform.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 struct nd__native {
     LLVMOrcLLJITRef jit;
     int64_t code_bytes;
+    double load; /* milliseconds that loading took */
     int count;
     struct {
         nd_entry entry;
@@ -108,9 +110,11 @@ nd_status nd__native_compile(const nd__plan *const *plans, int n, const nd__targ
     }
     result->count = n;
     result->code_bytes = code_bytes(object);
+    const double start = nd__platform_seconds();
     status = load(result, object, message, size);
     if (status == ND_OK)
         status = find_functions(result, plans, message, size);
+    result->load = 1e3 * (nd__platform_seconds() - start);
     if (status != ND_OK) {
         nd__native_destroy(result);
         return status;
@@ -132,6 +136,11 @@ nd_parallel_entry nd__native_parallel(const nd__native *native, int index)
 int64_t nd__native_code_bytes(const nd__native *native)
 {
     return native->code_bytes;
+}
+
+double nd__native_load_time(const nd__native *native)
+{
+    return native->load;
 }
 
 void nd__native_destroy(nd__native *native)

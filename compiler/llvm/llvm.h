@@ -52,6 +52,8 @@ nd_entry nd__native_entry(const nd__native *native, int index);
 nd_parallel_entry nd__native_parallel(const nd__native *native, int index);
 /* Bytes of machine code, without constants. */
 int64_t nd__native_code_bytes(const nd__native *native);
+/* The milliseconds of compiling that went into loading the code. */
+double nd__native_load_time(const nd__native *native);
 /* Releases the code; no thread may be inside. NULL is accepted. */
 void nd__native_destroy(nd__native *native);
 

@@ -37,7 +37,8 @@ ND_API nd_program *nd_compile(nd_module *module, const nd_compile_options *optio
 
 /* Milliseconds that the last nd_compile of this program took, and their parts; what came of it; for benchmarks. */
 typedef struct nd_compile_times {
-    double total, passes, schedule, codegen, load;
+    double total;
+    double passes, schedule, codegen, load; /* the graph, the plan, its machine code, that in this process */
     int64_t kernels, instructions; /* distinct kernels; instructions of the kernel language in them */
     int64_t code_bytes;            /* machine code, without constants */
 } nd_compile_times;

@@ -118,8 +118,18 @@ static int64_t step_of_rows(const nd__kblock *block)
     return 0;
 }
 
+/* Stores one directly after the other. */
+static int stores_together(const nd__kblock *block)
+{
+    int count = 0;
+    for (const nd__kinst *i = block->first; i; i = i->next)
+        count += (i->op == ND__K_store && i->next && i->next->op == ND__K_store) + stores_together(&i->body) +
+                 stores_together(&i->other);
+    return count;
+}
+
 /* Long rows are walked in pairs where they are pairs and the cache has room for two; what a later pass has no use for
- * makes room for what it keeps; rows that memory sends are fetched a pair ahead. */
+ * makes room for what it keeps; rows that memory sends are fetched a pair ahead; both are read before one is stored. */
 START_TEST(long_rows_in_pairs)
 {
     static const struct {
@@ -138,6 +148,7 @@ START_TEST(long_rows_in_pairs)
         ck_assert_int_eq(plan->kernel_count, 1);
         ck_assert_int_eq(scratch_rows(k), 1);
         ck_assert_int_eq(step_of_rows(&k->body), cases[i].step);
+        ck_assert_int_eq(stores_together(&k->body) > 0, cases[i].step > 1);
         ck_assert_int_eq(fetches(k, &k->body, "x") > 0, cases[i].fetches);
         nd__plan_destroy(plan);
     }

@@ -206,8 +206,7 @@ nd__lin nd__rows_kept_at(const nd__rows *r)
     return at;
 }
 
-/* All that pass p stores of the point, before it stores any: its memory may be read there, too. */
-static void compute(nd__rows *r, int p)
+void nd__rows_compute(nd__rows *r, int p)
 {
     for (int i = 0; i < r->s.expr_count; i++)
         if (r->keep[i] && r->s.exprs[i].kind != ND__E_SPILL && r->s.exprs[i].stage == p)
@@ -222,7 +221,7 @@ static void compute(nd__rows *r, int p)
 
 void nd__rows_store_kept(nd__rows *r, int p)
 {
-    compute(r, p);
+    nd__rows_compute(r, p);
     for (int i = 0; i < r->s.expr_count; i++)
         if (r->keep[i] && r->s.exprs[i].kind != ND__E_SPILL && r->s.exprs[i].stage == p) {
             nd__lin at = nd__rows_kept_at(r);

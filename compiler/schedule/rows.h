@@ -68,6 +68,8 @@ int nd__rows_longest_pass(const nd__rows *r);
 /* Whether a pass has anything to do, what its reductions are, in order (their number), what it keeps for later ones. */
 bool nd__rows_has_pass(const nd__rows *r, int p);
 int nd__rows_find_pass(nd__rows *r, int p);
+/* All that pass p stores of the point, before it stores any: the same memory may be read there, too. */
+void nd__rows_compute(nd__rows *r, int p);
 void nd__rows_store_kept(nd__rows *r, int p);
 /* From now on the expression is loaded from scratch; so is all that pass p kept. */
 void nd__rows_load_scratch(nd__rows *r, int expr);

@@ -147,7 +147,8 @@ static void fetch_next(nd__rows *r, int p)
         fetch(r, r->s.outputs[i].param, &r->s.outputs[i].at, r->s.outputs[i].stage <= p, true);
 }
 
-/* One register of elements of each row, the u-th of 32 lanes. */
+/* One register of elements of each row, the u-th of 32 lanes. All is read before anything is stored: a load from where,
+ * but for the page, another row has just been stored would wait for that store. */
 static void accumulate_register(const lanes_pass *l, int u)
 {
     nd__emit *e = &l->r->e;
@@ -158,13 +159,14 @@ static void accumulate_register(const lanes_pass *l, int u)
             nd__kval *acc = &accumulator(l, row, k)[u];
             *acc = nd__reduction_join(&e->b, node, *acc, masked(e, node, nd__emit_wide(e, l->r->found[k]->operand)));
         }
-        nd__rows_store_kept(l->r, l->p);
+        nd__rows_compute(l->r, l->p);
         if (l->p == l->r->longest && u * e->lanes * 4 % LINE == 0)
             fetch_next(l->r, l->p);
     }
     nd__add_to_columns(l->r, l->p, l->from, l->to);
     for (int row = l->from; row < l->to; row++) {
         nd__rows_turn_to(l->r, row);
+        nd__rows_store_kept(l->r, l->p);
         nd__emit_outputs(e, l->p);
     }
 }

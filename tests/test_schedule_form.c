@@ -129,14 +129,16 @@ static int stores_together(const nd__kblock *block)
 }
 
 /* Long rows are walked in pairs where they are pairs and the cache has room for two; what a later pass has no use for
- * makes room for what it keeps; rows that memory sends are fetched a pair ahead; both are read before one is stored. */
+ * makes room for what it keeps; rows that memory sends, a page or more, are fetched a pair ahead; both are read before
+ * one is stored. */
 START_TEST(long_rows_in_pairs)
 {
     static const struct {
         int64_t rows, length;
         int step;
         bool fetches;
-    } cases[] = {{6, 256, 2, false}, {7, 256, 1, false}, {6, 4096, 1, false}, {4096, 128, 2, true}};
+    } cases[] = {
+        {6, 256, 2, false}, {7, 256, 1, false}, {6, 4096, 1, false}, {4096, 128, 2, false}, {512, 1024, 2, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         nd_module *m = nd_module_create("rows");
         nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(cases[i].rows, cases[i].length)), *y = x;

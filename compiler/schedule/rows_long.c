@@ -9,7 +9,10 @@
 
 #include <string.h>
 
-enum { LINE = 64 /* bytes that are fetched at once */ };
+enum {
+    LINE = 64,   /* bytes that are fetched at once, */
+    PAGE = 4096, /* and within which the processor finds the next ones by itself */
+};
 
 /* -- rows abreast ---------------------------------------------------------------------------------------------------
  */
@@ -127,15 +130,15 @@ static void fetch(nd__rows *r, int param, const nd__lin *at, bool past, bool to_
 {
     const nd__param *of = &r->s.params[param];
     const int64_t chunks = r->s.chunks > 1 ? r->s.chunks : 1;
-    const int64_t bytes = chunks * of->elems * (int64_t)nd_dtype_size(of->dtype);
-    if (r->axis == 0 || at->coef[r->axis] != 1 || at->coef[r->axis - 1] == 0 ||
+    const int64_t size = (int64_t)nd_dtype_size(of->dtype), bytes = chunks * of->elems * size;
+    if (r->axis == 0 || at->coef[r->axis] != 1 || at->coef[r->axis - 1] == 0 || r->length * size < PAGE ||
         bytes < r->s.block->target->l2_bytes / 4)
         return;
     nd__kaffine next = nd__k_at(past ? r->abreast * at->coef[r->axis - 1] : 0);
     nd__k_fetch(&r->e.b, r->e.buffers[param], nd__k_sum(nd__emit_affine(&r->e, at), next), to_write);
 }
 
-/* The longest pass has time to: a row's lines are too few for the processor to find by itself those of several rows. */
+/* The longest pass has time to. Rows shorter than a page are one stream, which the processor finds by itself. */
 static void fetch_next(nd__rows *r, int p)
 {
     for (int i = 0; i < r->s.expr_count; i++) {

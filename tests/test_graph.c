@@ -524,6 +524,40 @@ START_TEST(verifier)
 }
 END_TEST
 
+/* Memory that an arena takes back comes again, zeroed; what it gave out before, and what another owns now, stays. */
+START_TEST(arenas_use_memory_again)
+{
+    nd__arena one = {0}, other = {0};
+    char *kept = nd__arena_text(&one, "kept", 4);
+    const nd__arena_mark here = nd__arena_here(&one);
+    char *first = NULL;
+    for (int round = 0; round < 3; round++) {
+        for (int n = 1; n < 20000; n *= 3) {
+            char *p = nd__arena_alloc(&one, (size_t)n, 1);
+            first = n == 1 && round == 0 ? p : first;
+            ck_assert_ptr_nonnull(p);
+            ck_assert(n > 1 || p == first);
+            for (int i = 0; i < n; i++)
+                ck_assert_int_eq(p[i], 0);
+            memset(p, 1, (size_t)n);
+        }
+        nd__arena_rewind(&one, here);
+    }
+    char *joined = nd__arena_text(&other, "joined", 6);
+    nd__arena_join(&one, &other);
+    nd__arena_join(&one, &other);
+    ck_assert_ptr_null(other.blocks);
+    char *large = nd__arena_alloc(&other, 100000, 1);
+    memset(large, 1, 100000);
+    nd__arena_hand_on(&one, &other);
+    ck_assert(nd__arena_alloc(&one, 100000, 1) == large && large[99999] == 0);
+    ck_assert_str_eq(kept, "kept");
+    ck_assert_str_eq(joined, "joined");
+    nd__arena_release(&other);
+    nd__arena_release(&one);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("graph");
@@ -541,6 +575,7 @@ int main(void)
     tcase_add_test(t, variables_and_functions);
     tcase_add_test(t, control_flow);
     tcase_add_test(t, mean_over_no_axes);
+    tcase_add_test(t, arenas_use_memory_again);
     tcase_add_loop_test(t, verifier, 0, 9);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

@@ -5,6 +5,7 @@
 #include "failing_alloc.h"
 #include "nadir/compile.h"
 #include "nadir/nn.h"
+#include "nadir/optimizer.h"
 #include "nadir/train.h"
 #include "random_graph.h"
 #include "random_op.h"
@@ -706,6 +707,38 @@ START_TEST(threads_that_cannot_be)
 }
 END_TEST
 
+/* The updates of two weights as wide are loops that stand apart, equal, and one function. */
+START_TEST(equal_updates_are_one_function)
+{
+    nd_module *m = nd_module_create("updates");
+    static const int64_t rows[] = {64, 64, 128}, columns[] = {64, 128, 128};
+    static const char *const names[] = {"u", "v", "w"};
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(32, 64)), *h = x, *w[3];
+    for (int i = 0; i < 3; i++) {
+        w[i] = nd_variable(m, names[i], ND_F32, ND_SHAPE(rows[i], columns[i]), nd_zeros());
+        h = nd_tanh(nd_matmul(h, w[i]));
+    }
+    nd_value *loss = nd_sum(h, ND_ALL_AXES, false);
+    nd_function *step = nd_function(m, "step", ND_VALUES(x), ND_VALUES(loss));
+    nd_adamw(step, loss, 3, w, nd_const(m, 0.1), nd_const(m, 0.01), NULL);
+    FILE *listing = tmpfile();
+    ck_assert_ptr_nonnull(listing);
+    nd_program *p = nd_compile(m, &(nd_compile_options){.dump_llvm = listing});
+    ck_assert_msg(nd_program_status(p) == ND_OK, "%s", nd_program_error(p));
+    int written = 0, called = 0;
+    char line[4096];
+    rewind(listing);
+    while (fgets(line, sizeof line, listing)) {
+        written += strstr(line, "define") && strstr(line, "@nadir.loop");
+        called += strstr(line, "call") && strstr(line, "@nadir.loop");
+    }
+    ck_assert_int_lt(written, called);
+    fclose(listing);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("native");
@@ -724,6 +757,7 @@ int main(void)
     tcase_add_test(all, threads_change_no_bit);
     tcase_add_test(all, training_on_threads);
     tcase_add_test(all, threads_that_cannot_be);
+    tcase_add_test(all, equal_updates_are_one_function);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -93,6 +93,47 @@ START_TEST(views_of_what_is_read)
 }
 END_TEST
 
+/* Heads of rows: a product reads them where they lie, and stores its own as rows again. */
+START_TEST(heads)
+{
+    enum { B = 2, H = 3, T = 5, D = 20 };
+    for (int turned = 0; turned < 2; turned++) {
+        nd_module *m = nd_module_create("heads");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(B * T, 2 * H * D)),
+                 *w = nd_input(m, "w", ND_F32, ND_SHAPE(H * D, 7));
+        nd_value *both = nd_transpose(nd_reshape(x, ND_SHAPE(B, T, 2, H, D)), ND_AXES(2, 0, 3, 1, 4));
+        nd_value *q = nd_at(both, "0"), *v = nd_at(both, "1"), *p = nd_input(m, "p", ND_F32, ND_SHAPE(B, H, T, T));
+        nd_value *y = nd_add(nd_matmul(p, v), q); /* whose last axis stays the last, or a copy turns it in blocks */
+        y = nd_reshape(nd_transpose(y, turned ? ND_AXES(0, 3, 1, 2) : ND_AXES(0, 2, 1, 3)),
+                       turned ? ND_SHAPE(B * D, H * T) : ND_SHAPE(B * T, H * D));
+        nd_function(m, "f", ND_VALUES(x, w, p), ND_VALUES(turned ? nd_matmul_t(y, true, y, false) : nd_matmul(y, w)));
+        check("heads", m, turned ? 3 : 2);
+    }
+}
+END_TEST
+
+/* Parts of a concatenation that is shown in another order are stored in that order, and nowhere else but where they are
+ * wanted. */
+START_TEST(parts_in_another_order)
+{
+    enum { B = 2, H = 3, T = 5, D = 20 };
+    for (int more = 0; more < 2; more++) {
+        nd_module *m = nd_module_create("order");
+        nd_value *a = nd_input(m, "a", ND_F32, ND_SHAPE(B, H, T, T)),
+                 *b = nd_input(m, "b", ND_F32, ND_SHAPE(B, H, T, D));
+        nd_value *w = nd_input(m, "w", ND_F32, ND_SHAPE(2 * H * D, 7)), *one = nd_matmul(a, b),
+                 *two = nd_matmul(a, one);
+        nd_value *parts =
+            CONCAT(0, nd_reshape(nd_mul(one, b), ND_SHAPE(1, B, H, T, D)), nd_reshape(two, ND_SHAPE(1, B, H, T, D)));
+        nd_value *rows = nd_reshape(nd_transpose(parts, ND_AXES(1, 3, 0, 2, 4)), ND_SHAPE(B * T, 2 * H * D));
+        nd_function(m, "f", ND_VALUES(a, b, w),
+                    more ? ND_VALUES(nd_matmul(rows, w), nd_sum(rows, ND_AXES(0), false), parts)
+                         : ND_VALUES(nd_matmul(rows, w), nd_sum(rows, ND_AXES(0), false)));
+        check("order", m, 4);
+    }
+}
+END_TEST
+
 /* What is still read is overwritten at the end: v := v's rows the other way round, and v + 1. */
 START_TEST(parts_over_what_is_read)
 {
@@ -138,6 +179,8 @@ int main(void)
     tcase_add_test(t, parts_of_what_is_summed);
     tcase_add_test(t, parts_of_views);
     tcase_add_test(t, views_of_what_is_read);
+    tcase_add_test(t, heads);
+    tcase_add_test(t, parts_in_another_order);
     tcase_add_test(t, parts_over_what_is_read);
     tcase_add_test(t, one_value_in_many_places);
     suite_add_tcase(s, t);

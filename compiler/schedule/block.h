@@ -85,8 +85,8 @@ typedef struct nd__sink {
 typedef struct nd__place {
     int group; /* whose kernel stores it: it computes the value, or has all that the view shows */
     const nd_value *value;
-    const nd_value *whole; /* as a part of it; NULL: at `spot` */
-    int part;
+    const nd_value *whole; /* as a part of it, or in its order; NULL: at `spot` */
+    int part;              /* -1: all of it */
     nd__spot spot;
     nd__lin at; /* from there on, by the value's axes */
     int64_t elems;
@@ -192,9 +192,12 @@ bool nd__depends(nd__block *b, int group, int on);
 bool nd__can_place(const nd__group *g);
 /* Lets a group store a value at a spot too, row-major. */
 void nd__place_sink(nd__block *b, const nd__group *g, const nd_value *v, nd__spot spot);
-/* Lets the group that computes a part of a concatenation store it there; false: it cannot. */
-bool nd__place_part(nd__block *b, const nd__node *concat, int part);
+/* Lets the group that computes a part of a concatenation, or what that shows in another order, store it there; NULL: it
+ * cannot. */
+nd__group *nd__place_part(nd__block *b, const nd__node *concat, int part);
 bool nd__part_is_placed(const nd__block *b, const nd__node *concat, int part);
+/* Lets the group that computes what a view shows in another order store it in that order; NULL: it cannot. */
+nd__group *nd__place_turned(nd__block *b, const nd_value *v);
 
 /* -- lists (lists.c) ---------------------------------------------------------------------------------------------- */
 

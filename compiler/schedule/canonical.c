@@ -1,4 +1,5 @@
-/* Reductions over several axes become reductions over one, after another; products of many batch axes products of one;
+/* Reductions over several axes become reductions over one, after another; products of one pair of matrices lose their
+ * batch axes;
  * sums of what a pool's gradient spreads sums of the gradient.
  *
  * doc/bits.md defines a reduction over several axes as what is done here: the reduced axes that end the shape are one
@@ -127,24 +128,6 @@ static bool reduces_one_axis(const nd__node *node)
 
 /* -- products ------------------------------------------------------------------------------------------------------ */
 
-/* An operand with its batch axes as one of that size, or none for 1. A matrix that is repeated for all stays a repeated
- * one: nothing is copied. */
-static nd_value *merged(const nd__node *node, nd_value *v, int64_t batch)
-{
-    const int rank = v->shape.rank;
-    nd_shape to = {.rank = batch == 1 ? 2 : 3, .dims = {batch}};
-    memcpy(to.dims + to.rank - 2, v->shape.dims + rank - 2, 2 * sizeof(int64_t));
-    if (v->node->op != ND__OP_broadcast || v->node->inputs[0]->shape.rank < 2)
-        return nd_reshape_at(node->place, v, to);
-    nd_value *from = v->node->inputs[0];
-    const int own = from->shape.rank;
-    for (int i = 0; i < own - 2; i++)
-        if (from->shape.dims[i] != 1)
-            return nd_reshape_at(node->place, v, to);
-    return nd_broadcast_at(node->place, nd_reshape_at(node->place, from, nd_shape_of(2, from->shape.dims + own - 2)),
-                           to);
-}
-
 static nd_value *product(nd_module *to, const nd__node *node, nd_value *const *x)
 {
     const nd_shape *out = &node->results[0].shape;
@@ -153,9 +136,11 @@ static nd_value *product(nd_module *to, const nd__node *node, nd_value *const *x
     int64_t batch = 1;
     for (int i = 0; i < out->rank - 2; i++)
         batch *= out->dims[i];
-    if (out->rank == (batch == 1 ? 2 : 3))
+    if (out->rank == 2 || batch > 1)
         return NULL;
-    nd_value *both[] = {merged(node, x[0], batch), merged(node, x[1], batch)};
+    nd_value *both[2];
+    for (int i = 0; i < 2; i++)
+        both[i] = nd_reshape_at(node->place, x[i], nd_shape_of(2, x[i]->shape.dims + x[i]->shape.rank - 2));
     return nd_reshape_at(node->place, nd__make(to, ND__OP_matmul, node->place, 2, both, node->attr_count, node->attrs),
                          *out);
 }

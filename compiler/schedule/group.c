@@ -497,16 +497,18 @@ static void group_concat(nd__block *b, const nd__node *n, const nd__lists *users
 {
     nd__group *g = new_group(b, ND__G_MOVE, &n->results[0].shape), *last = NULL;
     nd__uses u = {.arena = b->passing};
+    int placed = 0;
     if (!g)
         return;
     g->anchor = n;
     for (int i = 0; i < n->input_count; i++) {
         nd__index own = nd__identity(&n->inputs[i]->shape);
-        if (!nd__place_part(b, n, i)) {
+        nd__group *from = nd__place_part(b, n, i);
+        if (!from) {
             use_value(b, &u, n->inputs[i], &own);
             continue;
         }
-        nd__group *from = home_of(b, n->inputs[i]->node);
+        placed++;
         from->places = true;
         nd__order_after(b, g, from->number);
         if (last)
@@ -514,7 +516,7 @@ static void group_concat(nd__block *b, const nd__node *n, const nd__lists *users
         last = nd__group_of(b, from->number);
     }
     add_member(b, g, n);
-    b->in_memory[n->number] = true;
+    b->in_memory[n->number] |= placed < n->input_count;
     absorb_producers(b, g, n, &u, users);
     connect(b, g, &u);
 }
@@ -643,10 +645,16 @@ nd__group *nd__copy_group(nd__block *b, const nd_value *v)
     return g;
 }
 
-/* A reshape of elements that no strides can show in their order: they are copied into it. */
+/* A reshape of elements that no strides can show in their order: they are stored in it, or copied into it. */
 static void group_copied(nd__block *b, const nd__node *n)
 {
-    nd__group *g = nd__copy_group(b, n->inputs[0]);
+    nd__group *g = nd__place_turned(b, &n->results[0]);
+    if (g) {
+        g->places = true;
+        b->home[n->number] = g->number;
+        return;
+    }
+    g = nd__copy_group(b, n->inputs[0]);
     if (!g)
         return;
     g->anchor = n;

@@ -189,7 +189,13 @@ static void cut(nd__matmul *p)
 {
     const double microseconds = p->tile.cycles / ND__CYCLES_A_MICROSECOND;
     if (p->rank > 2) {
-        nd__cut(&p->s, 0, 1, microseconds * (double)p->s.size[0]);
+        int axis = 0;
+        double batch = 1;
+        for (int d = 0; d < p->rank - 2; d++)
+            batch *= (double)p->s.size[d];
+        while (p->s.size[axis] == 1 && axis < p->rank - 3)
+            axis++;
+        nd__cut(&p->s, axis, 1, microseconds * batch);
         return;
     }
     if (p->band.of_operand || p->band.of_result) /* rows and columns count */

@@ -48,11 +48,12 @@ static bool is_cheap(const nd__node *n)
            n->op != ND__OP_floordiv && n->op != ND__OP_mod;
 }
 
-/* What an operand is, or shows: what views show that kernels cannot look through lies in memory. */
-static const nd__node *operand_of(const nd__node *n, int k)
+/* What an operand is, or shows: what views show that kernels cannot look through lies in memory. Where a view has
+ * memory of its own, that is read. */
+static const nd__node *operand_of(const nd__block *b, const nd__node *n, int k)
 {
     n = n->inputs[k]->node;
-    while (nd__is_view(n))
+    while (nd__is_view(n) && !b->copied[n->number])
         n = n->inputs[0]->node;
     return n;
 }
@@ -116,7 +117,7 @@ static void add_operands(network *w, const nd__node *n)
     nd__block *b = w->b;
     const nd__group *g = w->readers[n->number];
     for (int k = 0; k < n->input_count && g; k++) {
-        const nd__node *operand = operand_of(n, k);
+        const nd__node *operand = operand_of(b, n, k);
         if (!is_part(w, operand->number) || (n->op == ND__OP_concat && nd__part_is_placed(b, n, k)))
             continue;
         if (w->supply[n->number] != NO_LIMIT)
@@ -253,7 +254,7 @@ static int64_t cost_of_making(network *w, const nd__group *g, const nd__node *n,
         const int64_t own = again ? work_of(n) : LOAD * bytes_of(n);
         cost = cost < NO_LIMIT - own ? cost + own : NO_LIMIT;
         for (int k = 0; k < n->input_count && again; k++) {
-            const int operand = operand_of(n, k)->number;
+            const int operand = operand_of(w->b, n, k)->number;
             if (!is_part(w, operand) || w->stamp[operand] == w->search || w->readers[operand] == g)
                 continue;
             w->stamp[operand] = w->search;

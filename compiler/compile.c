@@ -75,6 +75,7 @@ static nd_program *specialize(void *self, const char *dimension, int64_t value)
         return NULL;
     const nd_module *source = from->root->source;
     c->options = from->options;
+    c->options.tune_ms = 0; /* what the file knows counts */
     c->bound = nd__arena_alloc(&c->arena, (size_t)source->dim_count + 1, sizeof *c->bound);
     if (!c->bound)
         return failed(c, ND_ERR_MEMORY, NULL);
@@ -173,7 +174,8 @@ static nd_program *compile(const compiled *root, compiled *c)
 /* The caller's options with texts of our own: they are needed again when the program is specialised. */
 static bool keep_options(compiled *c, const nd_compile_options *options)
 {
-    const char **texts[] = {&c->options.cpu, &c->options.bind, &c->options.passes_off, &c->options.dump_after};
+    const char **texts[] = {&c->options.cpu, &c->options.bind, &c->options.passes_off, &c->options.dump_after,
+                            &c->options.tune_file};
     if (options)
         c->options = *options;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)

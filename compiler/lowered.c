@@ -3,6 +3,7 @@
 #include "compiler/interp/interp.h"
 #include "compiler/passes/passes.h"
 #include "compiler/schedule/canonical.h"
+#include "compiler/tuning.h"
 #include "runtime/platform.h"
 
 #include <errno.h>
@@ -73,12 +74,21 @@ nd_status nd__bind_dimensions(const nd_module *m, const char *text, int64_t *bou
 
 /* -- lowering ------------------------------------------------------------------------------------------------------ */
 
-void nd__lowered_release(nd__lowered *l)
+void nd__lowered_drop_plans(nd__lowered *l)
 {
     for (int i = 0; i < l->count; i++)
         nd__plan_destroy(l->plans[i]);
     free(l->plans);
     free(l->functions);
+    l->plans = NULL;
+    l->functions = NULL;
+    l->count = 0;
+}
+
+void nd__lowered_release(nd__lowered *l)
+{
+    nd__lowered_drop_plans(l);
+    nd__choices_release(&l->choices);
     nd_module_destroy(l->m);
     *l = (nd__lowered){0};
 }
@@ -89,7 +99,7 @@ double nd__milliseconds(void)
 }
 
 /* `without`: the name of a function to leave out, or NULL. */
-static nd_status lower_functions(nd__lowered *l, const char *without, nd__message *message)
+nd_status nd__lower_functions(nd__lowered *l, const char *without, nd__message *message)
 {
     size_t *offsets = calloc((size_t)l->m->variable_count + 1, sizeof *offsets);
     int count = 0;
@@ -149,7 +159,9 @@ nd_status nd__lower(nd__lowered *l, nd_module *m, const nd_compile_options *opti
     if (status != ND_OK)
         nd__message_set(message, status, "%s", text);
     else
-        status = lower_functions(l, without, message);
+        status = nd__tune_by_options(l, options, without, message);
+    if (status == ND_OK)
+        status = nd__lower_functions(l, without, message);
     for (int i = 0; i < l->count; i++) {
         times->kernels += l->plans[i]->kernel_count;
         for (int k = 0; k < l->plans[i]->kernel_count; k++)

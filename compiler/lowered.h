@@ -15,7 +15,8 @@ typedef struct nd__lowered {
     nd__target target;
     nd__plan **plans;
     int count;
-    int *functions; /* by plan: the number of its function (nd__entry_point) */
+    int *functions;      /* by plan: the number of its function (nd__entry_point) */
+    nd__choices choices; /* measured before, or now; the target names them */
 } nd__lowered;
 
 /* The dimension of that name, of n bytes; -1: none. */
@@ -29,6 +30,9 @@ nd_status nd__check_copy(nd_module *m, nd__message *message);
  * failure there is nothing to release. */
 nd_status nd__lower(nd__lowered *l, nd_module *m, const nd_compile_options *options, const char *without,
                     nd_compile_times *times, nd__message *message);
+/* The plans of the functions for l->target, and none any more. On failure the module may be gone. */
+nd_status nd__lower_functions(nd__lowered *l, const char *without, nd__message *message);
+void nd__lowered_drop_plans(nd__lowered *l);
 /* The same of a caller's module, "init" included, which stays as it is. */
 nd_status nd__lower_module(nd__lowered *l, nd_module *module, const nd_compile_options *options, nd__message *message);
 void nd__lowered_release(nd__lowered *l);

@@ -48,6 +48,16 @@ static void fill_row(const nd__plan *plan, const nd__step *step, double *samples
     row->p10 = samples[rounds / 10];
 }
 
+static const char *choice_of(const nd__plan *plan, const nd__step *step, nd__arena *arena)
+{
+    char text[ND__CHOICE_TEXT] = "";
+    if (step->made && plan->kernels[step->kernel]->flops > 0)
+        nd__choice_text(text, step->made->kind, &step->made->choice);
+    if (step->chunks > 1)
+        return nd__arena_format(arena, "%d chunks%s%s", step->chunks, text[0] ? ", " : "", text);
+    return nd__arena_text(arena, text, strlen(text));
+}
+
 static nd_status profile(const nd__lowered *l, const nd__plan *plan, void *state, const void *const *in,
                          void *const *out, double seconds, nd__arena *arena, nd__profile_row *rows,
                          nd__message *message)
@@ -73,7 +83,8 @@ static nd_status profile(const nd__lowered *l, const nd__plan *plan, void *state
         const char *kernel = step->kind == ND__STEP_KERNEL ? plan->kernels[step->kernel]->name : "";
         rows[i].label = nd__arena_text(arena, step->label, strlen(step->label));
         rows[i].kernel = nd__arena_text(arena, kernel, strlen(kernel));
-        if (!rows[i].label || !rows[i].kernel) {
+        rows[i].choice = choice_of(plan, step, arena);
+        if (!rows[i].label || !rows[i].kernel || !rows[i].choice) {
             status = nd__no_memory(message);
             goto done;
         }

@@ -9,6 +9,7 @@
 /* A step of the plan: a kernel, or a loop or branch with what is in it. */
 typedef struct nd__profile_row {
     const char *label, *kernel; /* kernel: "" for loops and branches */
+    const char *choice;         /* "8 chunks, lanes=columns rows=4 ..": "" where there was none */
     double median, p10;         /* seconds of one run */
     int64_t flops, bytes;       /* of one run */
     double cycles;              /* that it should take (schedule/cost.h) */

@@ -232,7 +232,26 @@ START_TEST(bench_has_a_line_for_each)
     ck_assert_str_eq(err, "");
     ck_assert_ptr_null(strstr(out, "\nstep "));
     ck_assert_ptr_nonnull(strstr(out, "\npredict, step by step\n"));
-    ck_assert_ptr_nonnull(strstr(out, "  prediction matmul\n"));
+    ck_assert_ptr_nonnull(strstr(out, "  prediction matmul  lanes="));
+}
+END_TEST
+
+START_TEST(tuning_goes_to_a_file)
+{
+    PRINTS("", "compile", "line.nd", "-o", "tuned", "--tune-file", "line.tune", "--tune", "1");
+    ck_assert(is_there("line.tune", "nadir tuning 1"));
+    PRINTS("", "compile", "line.nd", "-o", "tuned", "--tune-file", "line.tune");
+    ck_assert_int_eq(NADIR("plan", "line.nd", "predict", "--tune-file", "line.tune"), 0);
+    ck_assert_ptr_nonnull(strstr(out, "\n          lanes="));
+    ck_assert_int_eq(NADIR("bench", "line.nd", "--tune", "1"), ND__EXIT_INPUT);
+    ck_assert_str_eq(err, "nadir: tuning needs a file that keeps what it finds\n");
+    ck_assert_int_eq(NADIR("bench", "line.nd", "--tune", "much"), ND__EXIT_INPUT);
+    ck_assert_str_eq(err, "nadir: tuning takes a number of milliseconds from 0\n");
+    ck_assert_int_eq(NADIR("plan", "line.nd", "--tune-file", "none.tune"), ND__EXIT_SYSTEM);
+    ck_assert_str_eq(err, "nadir: none.tune: No such file or directory\n");
+    temp_write("line.tune", "nadir tuning 1\nproduct\n", 23);
+    ck_assert_int_eq(NADIR("compile", "line.nd", "--tune-file", "line.tune"), ND__EXIT_INPUT);
+    ck_assert_str_eq(err, "nadir: line.tune:2: expected \"KERNEL: CHOICE\", got \"product\"\n");
 }
 END_TEST
 
@@ -434,6 +453,7 @@ int main(void)
     tcase_add_test(t, plan_shows_kernels);
     tcase_add_test(t, compile_writes_files);
     tcase_add_test(t, bench_has_a_line_for_each);
+    tcase_add_test(t, tuning_goes_to_a_file);
     tcase_add_test(t, check_shows_what_differs);
     tcase_add_test(t, help_names_everything);
     tcase_add_loop_test(t, mistakes_are_shown, 0, sizeof bad / sizeof *bad);

@@ -78,6 +78,7 @@ START_TEST(a_plan_with_everything)
     p->kernels[step->kernel] = matmul_kernel(p->arena, "matmul_bias_relu");
     ck_assert_ptr_nonnull(p->kernels[step->kernel]);
     costs(p, step, 256, 472);
+    step->made = &(nd__made){.kind = ND__CHOICE_PRODUCT, .choice = {{0, 2, 1, 1}}};
     step = HAND_KERNEL(p, &p->steps, "grad of h", IN(h), OUT(g), OUT(good));
     hand_share(p, step, g, h);
     costs(p, step, 999999, 1 << 20);

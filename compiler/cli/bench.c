@@ -198,6 +198,8 @@ static const nd__option options[] = {
     ND__OPTION_BIND,
     ND__OPTION_CPU,
     ND__OPTION_PASSES,
+    ND__OPTION_TUNE_FILE,
+    ND__OPTION_TUNE,
     {0},
 };
 

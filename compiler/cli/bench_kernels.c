@@ -107,7 +107,8 @@ static void show_row(const nd__words *words, const nd__profile_row *row, double 
         fprintf(words->out, "%4.0f %%", 100 * rate / peak);
     else
         fprintf(words->out, "%6s", "-");
-    fprintf(words->out, " %8.1f  %s\n", (double)row->bytes / row->median * 1e-9, row->label);
+    fprintf(words->out, " %8.1f  %s%s%s\n", (double)row->bytes / row->median * 1e-9, row->label,
+            row->choice[0] ? "  " : "", row->choice);
 }
 
 static void show(const nd__words *words, const char *name, const nd__profile_row *rows, int count, double peak,
@@ -131,7 +132,7 @@ static void show(const nd__words *words, const char *name, const nd__profile_row
 
 int nd__bench_kernels(const nd__words *words, nd_module *m, nd_program *p, int function, double seconds, double peak)
 {
-    const nd_compile_options options = nd__cli_options(words, false);
+    nd_compile_options options = nd__cli_options(words, false);
     const char *name = nd_program_function_name(p, function);
     nd__target target;
     char text[ND__CLI_MESSAGE] = "";
@@ -140,6 +141,7 @@ int nd__bench_kernels(const nd__words *words, nd_module *m, nd_program *p, int f
     nd__profile_row *rows;
     nd__bound b = {0};
     int count, code = ND__EXIT_OK;
+    options.tune_ms = 0; /* the file has it since the program was compiled */
     nd_status found = nd__target_find(options.cpu, &target, text, sizeof text);
     if (found != ND_OK)
         return nd__cli_fail(words, found, "%s", text);

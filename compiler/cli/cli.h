@@ -71,6 +71,14 @@ extern const nd__command nd__command_bench, nd__command_compile, nd__command_dot
     {                                                                                                                  \
         "--passes-off", "NAME,...", "leave out these passes; all: every one"                                           \
     }
+#define ND__OPTION_TUNE_FILE                                                                                           \
+    {                                                                                                                  \
+        "--tune-file", "FILE", "tiles and loop orders that were measured"                                              \
+    }
+#define ND__OPTION_TUNE                                                                                                \
+    {                                                                                                                  \
+        "--tune", "MS", "first measure others for so many milliseconds; the best go to --tune-file"                    \
+    }
 #define ND__OPTION_CHECK                                                                                               \
     {                                                                                                                  \
         "--check", NULL, "run both ways and compare every bit"                                                         \

@@ -114,6 +114,8 @@ static const nd__option options[] = {
     {"--prefix", "NAME", "what the functions' names begin with (the graph's name)"},
     ND__OPTION_BIND,
     ND__OPTION_PASSES,
+    ND__OPTION_TUNE_FILE,
+    ND__OPTION_TUNE,
     {0},
 };
 

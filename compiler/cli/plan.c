@@ -19,7 +19,12 @@ static int run(const nd__words *words)
 }
 
 static const nd__option options[] = {
-    {"--kernels", NULL, "also the kernels' bodies"}, ND__OPTION_BIND, ND__OPTION_CPU, ND__OPTION_PASSES, {0},
+    {"--kernels", NULL, "also the kernels' bodies"},
+    ND__OPTION_BIND,
+    ND__OPTION_CPU,
+    ND__OPTION_PASSES,
+    ND__OPTION_TUNE_FILE,
+    {0},
 };
 
 const nd__command nd__command_plan = {

@@ -29,6 +29,8 @@
 nd_status nd__target_find(const char *cpu, nd__target *target, char *message, size_t size);
 /* The i-th accepted name, NULL past the last. */
 const char *nd__target_names(int i);
+/* What the processor is called: of "native", this machine's own name. */
+void nd__target_processor(const nd__target *target, char *name, size_t size);
 /* The level whose instructions it has, 1 .. 4; for "native" what this machine has at least. */
 int nd__target_level(const nd__target *target);
 /* Whether this machine has the instructions of that target (by its cpu). */
@@ -75,11 +77,11 @@ bool nd__has_chunks(const nd__variant *variants, int variant_count, int p);
  * nd_entry void mlp_step(void *state, void *arena, in0, .., out0, ..);                                 pointers one by
  * one and for "init" (one u32[2] input, the seed) void mlp_init(void *state, void *arena, uint64_t seed); It needs no
  * symbol but memcpy and memset. Names become C's by nd__c_symbols, whose errors it gives. */
-nd_status nd__object_bytes(const nd__variant *variants, int variant_count, int n, const char *prefix,
-                           void **bytes, size_t *count, char *message, size_t size);
+nd_status nd__object_bytes(const nd__variant *variants, int variant_count, int n, const char *prefix, void **bytes,
+                           size_t *count, char *message, size_t size);
 /* The same into a file, written aside and renamed. ND_ERR_IO when the file cannot be written. */
-nd_status nd__object_write(const nd__variant *variants, int variant_count, int n, const char *prefix,
-                           const char *path, char *message, size_t size);
+nd_status nd__object_write(const nd__variant *variants, int variant_count, int n, const char *prefix, const char *path,
+                           char *message, size_t size);
 
 /* What to print of the module made of n plans. */
 typedef enum nd__listing {
@@ -105,8 +107,9 @@ nd_status nd__c_symbols(nd__arena *arena, const char *prefix, int n, const char 
 /* Writes the C header that goes with nd__object_write: struct PREFIX_state with the variables as named fields,
  * PREFIX_ARENA_SIZE, the prototypes with their shapes, and, for a file that includes nadir/program.h before it, the
  * tables PREFIX_info that let the runtime drive the object. Functions and variables are those of `info` (plans[i] of a
- * variant is for info->functions[i]; plans may be NULL to leave flops and bytes out of the comments). Two variables whose field names
- * collide, or functions whose symbols do: ND_ERR_ARGUMENT. A write error is left to the caller: ferror(out). */
+ * variant is for info->functions[i]; plans may be NULL to leave flops and bytes out of the comments). Two variables
+ * whose field names collide, or functions whose symbols do: ND_ERR_ARGUMENT. A write error is left to the caller:
+ * ferror(out). */
 nd_status nd__header_write(const nd_program_info *info, const nd__variant *variants, int variant_count,
                            const char *prefix, FILE *out, char *message, size_t size);
 

@@ -143,6 +143,13 @@ const char *nd__target_names(int i)
     return i == 0 ? "native" : i > 0 && i <= PROCESSORS ? processors[i - 1].name : NULL;
 }
 
+void nd__target_processor(const nd__target *target, char *name, size_t size)
+{
+    char *host = LLVMGetHostCPUName();
+    snprintf(name, size, "%s", strcmp(target->cpu, "native") ? target->cpu : host);
+    LLVMDisposeMessage(host);
+}
+
 nd_status nd__target_find(const char *cpu, nd__target *target, char *message, size_t size)
 {
     if (!cpu)
@@ -169,6 +176,7 @@ nd_status nd__target_find(const char *cpu, nd__target *target, char *message, si
     } else {
         return unknown(cpu, message, size);
     }
+    target->choices = NULL;
     target->vector_bytes = level == 4 ? 64 : level == 3 ? 32 : 16;
     target->vector_registers = level == 4 ? 32 : 16;
     target->fma = level >= 3;

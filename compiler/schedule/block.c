@@ -267,11 +267,13 @@ static bool lower_groups(nd__block *b, nd__steps *steps)
         return nd__block_failed(b);
     for (nd__group *g; (g = nd__queue_next(&q)); nd__queue_done(&q, g)) {
         const nd__arena_mark here = nd__arena_here(b->passing);
+        b->made = NULL;
         const bool good = lower(b, g, steps);
         nd__arena_rewind(b->passing, here);
         if (!good || b->failed || b->m->status != ND_OK)
             return nd__block_failed(b);
     }
+    b->made = NULL;
     if (q.left == 0)
         return true;
     nd__fail(b->m, ND_ERR_INTERNAL, "", "schedule: %d groups of nodes wait for each other", q.left);

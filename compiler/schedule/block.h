@@ -128,7 +128,8 @@ typedef struct nd__block {
     int sink_count;
     nd__place *places;
     int place_count, place_room;
-    int *work; /* of a walk through groups */
+    nd__made *made; /* what was chosen for the group that is being lowered; NULL: nothing yet */
+    int *work;      /* of a walk through groups */
     int work_count, work_room, stamp;
     bool failed; /* memory ran out, or the module has the error */
 } nd__block;

@@ -40,6 +40,7 @@ typedef struct conv {
     nd__channels channels;
     int images, pixels, vectors; /* of a tile: the same pixels of as many images, or vectors of images */
     nd__walk y, x;               /* of the phase */
+    nd__chooser chooser;
     int given;
     const nd__node *pool; /* NULL: none */
     int window[2];        /* of the pool; without one it is a single pixel */
@@ -104,7 +105,7 @@ static double fill_of(const nd__walk *w)
 }
 
 /* The tile that takes the fewest cycles: accumulators, the kernel's vectors, a splat where it is no operand of the
- * multiply-add. Gives the cycles of a row of windows of one image. */
+ * multiply-add. Gives the cycles of a row of windows of one image; 0: none may be taken. */
 static double choose_tile(conv *v)
 {
     const nd__target *target = v->s.block->target;
@@ -121,6 +122,8 @@ static double choose_tile(conv *v)
                 double cycles = (double)(v->channels.vectors / vectors) * row_cycles(v, images, pixels, vectors, fill) +
                                 (rest > 0 ? row_cycles(v, images, pixels, rest, fill) : 0);
                 cycles /= images * across;
+                if (!nd__may_take(&v->chooser, (nd__choice){{v->by_image, images, pixels, vectors}}, cycles))
+                    continue;
                 if (best == 0 || cycles < best * 0.99) {
                     best = cycles;
                     v->images = images;
@@ -524,7 +527,8 @@ static void choose_lanes(conv *v, bool back)
     }
     v->by_image = true;
     v->channels = (nd__channels){.lanes = 1, .cost = 1, .vectors = v->size};
-    if (choose_tile(v) * rows + copying(v, back) > 0.95 * best)
+    const double other = choose_tile(v) * rows;
+    if (other == 0 || (best > 0 && other + copying(v, back) > 0.95 * best))
         *v = chosen;
 }
 
@@ -580,7 +584,11 @@ bool nd__lower_conv(nd__block *b, const nd__group *g, nd__steps *steps)
     find_walks(&v, back, 0, 0);
     if (!nd__find_image(b, n, 0, &v.image) || !nd__find_image(b, n, 1, &v.kernel))
         return false;
-    choose_lanes(&v, back);
+    v.chooser = nd__choose_conv(b, ND__CHOICE_CONV, &v.c, result->dtype, back ? " back" : v.pool ? " pool" : "");
+    do
+        choose_lanes(&v, back);
+    while (v.pixels == 0 && nd__choose_anew(&v.chooser));
+    nd__chosen(b, &v.chooser, (nd__choice){{v.by_image, v.images, v.pixels, v.vectors}});
     if (v.by_image ? !nd__image_to_blocks(b, back ? v.c.y : v.c.x, v.lanes, &v.image, steps) ||
                          !nd__space_to_blocks(&v.s, v.lanes, steps)
                    : !nd__turn_image(b, v.c.w, back && !v.each ? turned : as_it_is, &v.kernel, steps) ||

@@ -64,7 +64,7 @@ static bool is_even(const conv *v, int deep, int vectors)
     return v->c.in % (2 * deep) == 0 || v->channels.vectors % (2 * vectors) == 0;
 }
 
-static void choose_tile(conv *v)
+static void choose_tile(conv *v, const nd__chooser *c)
 {
     const nd__target *target = v->s.block->target;
     const int room = target->vector_registers - 1 - (target->vector_bytes < 64 ? 1 : 0);
@@ -79,6 +79,8 @@ static void choose_tile(conv *v)
                         break;
                     double cycles =
                         tiles_cycles(v, rows, columns, deep, vectors) * (is_even(v, deep, vectors) ? 1 : 1.03);
+                    if (!nd__may_take(c, (nd__choice){{rows, columns, deep, vectors}}, cycles))
+                        continue;
                     if (best == 0 || cycles < best * 0.99) {
                         best = cycles;
                         v->rows = rows;
@@ -371,7 +373,11 @@ bool nd__lower_conv_dw(nd__block *b, const nd__group *g, nd__steps *steps)
         !nd__turn_image(b, v.c.y, as_it_is, &v.y, steps) ||
         (v.each && !nd__turn_image(b, v.c.x, as_it_is, &v.x, steps)))
         return false;
-    choose_tile(&v);
+    const nd__chooser c = nd__choose_conv(b, ND__CHOICE_CONV_DW, &v.c, result->dtype, "");
+    do
+        choose_tile(&v, &c);
+    while (v.rows == 0 && nd__choose_anew(&c));
+    nd__chosen(b, &c, (nd__choice){{v.rows, v.columns, v.deep, v.vectors}});
     /* Tiles have lanes along the channels even where there is one. */
     v.given = nd__expr_given(&v.s, result, nd__axes_of(&v.s, 4) | (v.channels.lanes > 1 ? 8u : 0));
     nd__know(&v.s, result, v.given);

@@ -7,6 +7,7 @@
 #define NADIR_SCHEDULE_PLAN_H
 
 #include "compiler/kernel/kernel.h"
+#include "compiler/schedule/choice.h"
 
 typedef enum nd__where {
     ND__IN_STATE,  /* at `offset` bytes of the state block (a variable) */
@@ -60,6 +61,7 @@ struct nd__step {
     int number;           /* in order */
     const char *label;    /* what it computes: "hidden matmul+bias+relu" */
     double cycles;        /* what it should take, all its turns and chunks (nd__plan_estimate) */
+    const nd__made *made; /* KERNEL: what was chosen for it, or for the kernel that it copies for; NULL: nothing was */
     int kernel;           /* KERNEL: index in plan->kernels */
     int chunks;           /* KERNEL: runs so often, on disjoint parts that may run at once; 0 is 1 */
     nd__karg *args;       /* KERNEL: one for each of the kernel's arguments; COND: args[0] is the bool */
@@ -94,7 +96,8 @@ typedef struct nd__target {
     int64_t l1_bytes, l2_bytes;
     double grain; /* microseconds of work that a chunk has at least; 0: as much as pays to hand to a thread */
     int64_t l3_bytes;
-    int fma_bytes; /* of vectors that multiply-adds take in a cycle, in at most two of them */
+    int fma_bytes;        /* of vectors that multiply-adds take in a cycle, in at most two of them */
+    nd__choices *choices; /* measured on it, or to be measured; NULL: none */
 } nd__target;
 
 #endif

@@ -248,13 +248,15 @@ static void print_steps(printer *p, const nd__steps *steps, int nest, int indent
 static void print_kernel_step(printer *p, const nd__step *step, int indent)
 {
     const nd__kernel *k = p->plan->kernels[step->kernel];
-    char domain[64], flops[UNIT_TEXT], bytes[UNIT_TEXT], time[UNIT_TEXT];
+    char domain[64], flops[UNIT_TEXT], bytes[UNIT_TEXT], time[UNIT_TEXT], choice[ND__CHOICE_TEXT];
     int64_t flops_moved = 0, bytes_moved = 0;
     domain_text(domain, sizeof domain, k, step->chunks);
     nd__plan_count(p->plan, step, 1, &flops_moved, &bytes_moved);
     fprintf(p->out, "%4d  %*s%-*s %-*s %11s %9s %8s  %s\n", step->number, indent, "", LABEL - indent,
             step->label ? step->label : "", DOMAIN, domain, flops_text(flops, flops_moved),
             bytes_text(bytes, bytes_moved), time_text(time, step->cycles), k->name ? k->name : "");
+    if (step->made && k->flops > 0)
+        fprintf(p->out, "%*s%s\n", 6 + indent + 4, "", nd__choice_text(choice, step->made->kind, &step->made->choice));
     print_arguments(p, step, 6 + indent + 4);
 }
 

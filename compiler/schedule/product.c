@@ -11,6 +11,7 @@
 #include "compiler/schedule/cost.h"
 #include "compiler/schedule/epilogue.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* -- operands ----------------------------------------------------------------------------------------------------- */
@@ -131,8 +132,42 @@ static double band_share(const nd__matmul *p, const nd__bounds *band, int64_t ro
                              : 1;
 }
 
-/* The best tile of what the registers hold: rows times vectors accumulators, the vectors, one splat. */
-static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t size, bool by_columns)
+/* Where the vector operand stays in the second-level cache, rows come first: the other operand is read once, and what
+ * is stored goes along its rows (two streams that jump a row's length at every tile cost the kernels of a wide layer 40
+ * %). Else a panel of it stays there while all rows pass. */
+static bool by_panels(const nd__matmul *p, int64_t size)
+{
+    const int64_t bytes = p->depth * size * (int64_t)nd_dtype_size(p->node->results[0].dtype);
+    return bytes > p->s.block->target->l2_bytes / 2;
+}
+
+/* What is chosen for: the sizes, how the operands lie, whether there is a band. */
+static nd__chooser chooser_of(const nd__matmul *p, const nd__factor *a, const nd__factor *b)
+{
+    const nd_value *result = &p->node->results[0];
+    const int64_t *dims = result->shape.dims;
+    int64_t batch = 1;
+    for (int d = 0; d < p->rank - 2; d++)
+        batch *= dims[d];
+    return nd__choose(p->s.block, ND__CHOICE_PRODUCT, result->dtype,
+                      "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " %c%c%s", batch, dims[p->rank - 2], p->depth,
+                      dims[p->rank - 1], a->along == 1 ? 't' : 'n', b->along == 1 ? 'n' : 't',
+                      nd__get_band(p->node).of == ND_BAND_NONE ? "" : " band");
+}
+
+/* Whether the tile may be taken, in one order or the other. */
+static bool may_take(const nd__matmul *p, bool by_columns, nd__tiling tile, int64_t size, double copies)
+{
+    const double worse = 1.05, cycles = tile.cycles + copies;
+    const bool best = by_panels(p, size);
+    const bool better = nd__may_take(&p->chooser, (nd__choice){{by_columns, tile.rows, tile.vectors, best}}, cycles);
+    return nd__may_take(&p->chooser, (nd__choice){{by_columns, tile.rows, tile.vectors, !best}}, worse * cycles) ||
+           better;
+}
+
+/* The best tile of what the registers hold: rows times vectors accumulators, the vectors, one splat. No cycles: none
+ * may be taken. */
+static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t size, bool by_columns, double copies)
 {
     const nd__bounds band = nd__bounds_of(p->node, by_columns);
     const nd__target *target = p->s.block->target;
@@ -143,7 +178,7 @@ static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t si
      * registers loses where two multiply-adds begin in a cycle. */
     const double code = 0.001, few = 0.02;
     static const int preferred[] = {4, 2, 3, 1};
-    nd__tiling best = {1, 1, 0};
+    nd__tiling best = {0};
     for (int i = 0; i < 4; i++)
         for (int rows = ND__TILE_ROWS; rows >= 1; rows--) {
             int vectors = preferred[i];
@@ -154,6 +189,8 @@ static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t si
             double cycles = tiling_cycles(row_count, vector_count, rows, vectors, share * (double)p->depth, streams);
             cycles *=
                 1 + code * rest_registers(row_count, size, lanes, rows, vectors) + (rows * vectors < 12 ? few : 0);
+            if (!may_take(p, by_columns, (nd__tiling){rows, vectors, cycles}, size, copies))
+                continue;
             bool square = rows == 4 && vectors == 4; /* of equals, the one with the shortest epilogue */
             if (best.cycles == 0 || cycles < best.cycles * (square ? 1.01 : 0.99))
                 best = (nd__tiling){rows, vectors, cycles};
@@ -161,25 +198,43 @@ static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t si
     return best;
 }
 
+/* The order too, which depends on how large the part of the result is that a chunk computes. */
+static void note_choice(nd__matmul *p)
+{
+    const nd__choice *known = nd__choice_known(&p->chooser);
+    p->by_panels = known ? known->part[3] : by_panels(p, p->s.size[p->lane_axis]);
+    nd__chosen(p->s.block, &p->chooser,
+               (nd__choice){{p->lane_axis < p->row_axis, p->tile.rows, p->tile.vectors, p->by_panels}});
+}
+
 /* Which axis lies in the lanes, whether its operand is copied. */
 static bool decide(nd__matmul *p, nd__factor *a, nd__factor *b, nd__steps *steps)
 {
     const nd_shape *shape = &p->node->results[0].shape;
     const int64_t m = shape->dims[p->rank - 2], n = shape->dims[p->rank - 1];
-    const double copied = 0.3;             /* cycles an element */
+    const double copied = 0.3, stored = 1.5; /* cycles an element: turned, stored lane by lane */
     const bool few = 4 * n <= lanes_of(p); /* columns: their stores, lane by lane, and the code for them are worth it */
-    nd__tiling along_n = choose_tile(p, m, n, false), along_m = choose_tile(p, n, m, true);
-    bool turn_b = b->along != 1 && n > 1, turn_a = a->along != 1 && m > 1;
-    double cost_n = along_n.cycles + (turn_b ? copied * (double)n * (double)p->depth : 0);
-    double cost_m = along_m.cycles + (turn_a ? copied * (double)m * (double)p->depth : 0);
     const nd_band banded = nd__get_band(p->node).of; /* an operand with a band is read by rows */
-    const bool by_rows = banded == ND_BAND_B || (few && cost_m < cost_n && banded != ND_BAND_A);
+    const bool turn_b = b->along != 1 && n > 1, turn_a = a->along != 1 && m > 1;
+    const double turned_n = turn_b ? copied * (double)n * (double)p->depth : 0;
+    const double turned_m = turn_a ? copied * (double)m * (double)p->depth : 0;
+    nd__tiling along_n = {0}, along_m = {0};
+    p->chooser = chooser_of(p, a, b);
+    do {
+        if (banded != ND_BAND_B)
+            along_n = choose_tile(p, m, n, false, turned_n);
+        if (banded != ND_BAND_A)
+            along_m = choose_tile(p, n, m, true, turned_m + stored * (double)m * (double)n);
+    } while (along_n.cycles == 0 && along_m.cycles == 0 && nd__choose_anew(&p->chooser));
+    const bool worth_it = few && along_m.cycles + turned_m < along_n.cycles + turned_n;
+    const bool by_rows = along_n.cycles == 0 || (along_m.cycles > 0 && worth_it);
     p->band = nd__bounds_of(p->node, by_rows);
     p->lane_axis = by_rows ? p->rank - 2 : p->rank - 1;
     p->row_axis = by_rows ? p->rank - 1 : p->rank - 2;
     p->tile = by_rows ? along_m : along_n;
     p->vectors = by_rows ? *a : *b;
     p->scalars = by_rows ? *b : *a;
+    note_choice(p);
     return by_rows ? !turn_a || turn_operand(p, &p->vectors, m, steps)
                    : !turn_b || turn_operand(p, &p->vectors, n, steps);
 }
@@ -207,8 +262,9 @@ static void cut(nd__matmul *p)
         if (nd__cut(&p->s, lanes ? p->lane_axis : p->row_axis, lanes ? vectors : p->tile.rows, microseconds))
             return;
     }
-    if (nd__cut(&p->s, p->row_axis, 1, microseconds)) /* then tiles of as many rows as a chunk has */
-        p->tile = choose_tile(p, p->s.size[p->row_axis], p->s.size[p->lane_axis], p->lane_axis == p->rank - 2);
+    if (nd__cut(&p->s, p->row_axis, 1, microseconds) && !nd__choice_known(&p->chooser))
+        /* tiles of as many rows as a chunk has */
+        p->tile = choose_tile(p, p->s.size[p->row_axis], p->s.size[p->lane_axis], p->lane_axis == p->rank - 2, 0);
 }
 
 /* -- tiles -------------------------------------------------------------------------------------------------------- */
@@ -285,18 +341,6 @@ static void over_strips(nd__matmul *p)
         over_strip(p, nd__k_at(full), (int)(count - full));
 }
 
-/* Where the vector operand stays in the second-level cache, rows come first: the other operand is read once, and what
- * is stored goes along its rows (two streams that jump a row's length at every tile cost the kernels of a wide layer 40
- * %). Else a panel of it stays there while all rows pass. */
-static void over_tiles(nd__matmul *p)
-{
-    const int64_t bytes = p->depth * p->s.size[p->lane_axis] * (int64_t)nd_dtype_size(p->node->results[0].dtype);
-    if (bytes <= p->s.block->target->l2_bytes / 2)
-        over_strips(p);
-    else
-        over_panels(p);
-}
-
 /* -- the kernel --------------------------------------------------------------------------------------------------- */
 
 static void over_leading(nd__matmul *p, int axis)
@@ -311,8 +355,10 @@ static void over_leading(nd__matmul *p, int axis)
         nd__memo_restore(e, kept);
     } else if (nd__get_int(p->node, ND__A_lanes)) {
         nd__dot(p);
+    } else if (p->by_panels) {
+        over_panels(p);
     } else {
-        over_tiles(p);
+        over_strips(p);
     }
 }
 
@@ -343,8 +389,10 @@ bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
     add_operand(&p, &p.scalars, p.row_axis);
     add_operand(&p, &p.vectors, p.lane_axis);
     p.scratch = dots ? -1 : nd__epilogue_scratch(&p.s, n->results[0].dtype, p.tile.rows * p.tile.vectors, lanes_of(&p));
-    if (!dots)
+    if (!dots) {
         cut(&p);
+        note_choice(&p);
+    }
     int64_t flops = 2 * nd__elements(shape) * p.depth;
     if (p.band.of_operand || p.band.of_result)
         flops =

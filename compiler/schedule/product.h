@@ -30,7 +30,9 @@ typedef struct nd__matmul {
     int64_t depth;                 /* the length of k */
     nd__factor scalars, vectors;
     nd__bounds band;
+    nd__chooser chooser;
     nd__tiling tile;
+    bool by_panels;     /* panels of columns come first, not strips of rows */
     int given, scratch; /* the expression of the product itself; memory for a tile of it, -1: none */
 } nd__matmul;
 

@@ -36,7 +36,7 @@ nd__step *nd__new_step(nd__block *b, nd__steps *steps, nd__step_kind kind)
         return NULL;
     }
     nd__step *step = &steps->items[steps->count++];
-    *step = (nd__step){.kind = kind};
+    *step = (nd__step){.kind = kind, .made = b->made};
     return step;
 }
 

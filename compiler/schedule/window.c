@@ -2,6 +2,8 @@
 #include "compiler/schedule/window.h"
 #include "compiler/schedule/cost.h"
 
+#include <inttypes.h>
+
 /* -- walks ----------------------------------------------------------------------------------------------------------
  */
 
@@ -169,4 +171,14 @@ nd__channels nd__channels_of(const nd__target *target, nd_dtype dtype, int64_t s
             best = c;
     }
     return best;
+}
+
+nd__chooser nd__choose_conv(nd__block *b, nd__choice_kind kind, const nd__conv *c, nd_dtype dtype, const char *how)
+{
+    const nd__window *w = &c->window;
+    return nd__choose(b, kind, dtype,
+                      "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " by %" PRId64 "x%" PRId64 "x%" PRId64
+                      " to %" PRId64 "x%" PRId64 " groups %" PRId64 "%s",
+                      c->batch, w->size[0], w->size[1], c->in, w->kernel[0], w->kernel[1], c->out, w->places[0],
+                      w->places[1], c->groups, how);
 }

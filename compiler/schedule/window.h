@@ -47,6 +47,9 @@ void nd__add_image(nd__space *s, nd__image *image, const int64_t *walk);
 /* Microseconds that a convolution takes, or a gradient of one, at the most. */
 double nd__conv_work(const nd__space *s, const nd__conv *c);
 
+/* What is chosen for; `how`: what matters beside the sizes. */
+nd__chooser nd__choose_conv(nd__block *b, nd__choice_kind kind, const nd__conv *c, nd_dtype dtype, const char *how);
+
 /* -- maxima of windows (pool.c) ---------------------------------------------------------------------------------------
  */
 

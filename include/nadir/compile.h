@@ -18,8 +18,8 @@ extern "C" {
 /* Zero means default. Texts are read during the call only. */
 typedef struct nd_compile_options {
     /* "native" (default), "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", or a name that LLVM knows. For files also
-     * several, by rising level, "x86-64-v3,x86-64-v4": a function asks the processor at its first call and runs the last
-     * of them that it has, the first where it has none. */
+     * several, by rising level, "x86-64-v3,x86-64-v4": a function asks the processor at its first call and runs the
+     * last of them that it has, the first where it has none. */
     const char *cpu;
     const char *bind;       /* numbers for named dimensions: "B=17,T=64" */
     bool interpret;         /* no code: run by the interpreter */
@@ -28,6 +28,15 @@ typedef struct nd_compile_options {
     FILE *dump;
     FILE *dump_kernels; /* the kernels as text */
     FILE *dump_llvm;    /* the LLVM module as text, as it is emitted */
+    /* A file of tiles and loop orders that were measured (doc/tuning.md): how fast kernels are, never a bit. Never
+     * needed: what the compiler estimates is close. What it says of other kernels or processors does not matter.
+     * Without tune_ms it has to be there. ND_ERR_IO, ND_ERR_PARSE: the message begins with the path and the line. */
+    const char *tune_file;
+    /* More than 0: first measures alternatives of what the file does not have, on one thread of this machine, for about
+     * so many milliseconds, and writes the file anew, in one piece; it need not be there before. Without a file
+     * ND_ERR_ARGUMENT; for a processor that this machine is not, ND_ERR_TARGET. Programs made of the compiled one for
+     * other sizes read the file and measure nothing. Interpreted: neither option is looked at. */
+    double tune_ms;
 } nd_compile_options;
 
 /* Compiles every function of the module. Always a handle, with its status (nd_program_status, nd_program_error); NULL

@@ -7,10 +7,10 @@
  *     bench --products
  *
  * FOLDER has mnist/ (four IDX files, gzip or not) and text/tinyshakespeare.txt; what needs them is left out without it.
- * Each measurement takes S seconds (0.5). --threads measures N threads beside one, --cpu compiles for another
- * processor (x86-64-v3). --peers runs the same in the libraries that peers/setup.sh has put into VENVS. --save writes
- * the graph of a workload as text instead, for nadir plan and nadir bench --kernels; --products measures matrix
- * products, beside OpenBLAS; --proof takes a quarter of an hour. */
+ * Each measurement takes S seconds (0.5). --threads measures N threads beside one (2, where there are two processors;
+ * 1: none), --cpu compiles for another processor (x86-64-v3). --peers runs the same in the libraries that
+ * peers/setup.sh has put into VENVS. --save writes the graph of a workload as text instead, for nadir plan and nadir
+ * bench --kernels; --products measures matrix products, beside OpenBLAS; --proof takes a quarter of an hour. */
 #include "bench.h"
 #include "nadir/text.h"
 
@@ -61,9 +61,18 @@ static int save_workload(const workload *w, const options *o, const char *path)
     return !good;
 }
 
+/* Two, if this process may use two processors. */
+static int usable_threads(void)
+{
+    nd_pool *pool = nd_pool_create(0);
+    const int usable = pool ? nd_pool_parallel(pool)->workers : 1;
+    nd_pool_destroy(pool);
+    return usable < 2 ? 1 : 2;
+}
+
 int main(int argc, char **argv)
 {
-    options o = {.seconds = 0.5, .threads = 1};
+    options o = {.seconds = 0.5, .threads = usable_threads()};
     const char *save = NULL;
     bool products = false, proof = false;
     int first = 1;

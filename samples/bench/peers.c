@@ -27,7 +27,7 @@ static const char *field(const char *line, const char *key, char value[64])
     return value;
 }
 
-static void print_peer(const char *line, FILE *out)
+static void print_peer(const char *line, const options *o, FILE *out)
 {
     char value[64], label[160], text[3][16];
     int n = snprintf(label, sizeof label, "  %s", field(line, "framework", value));
@@ -36,8 +36,9 @@ static void print_peer(const char *line, FILE *out)
     const double p10 = 1e-6 * strtod(field(line, "step_us_p10", value), NULL);
     const double first = 1e-3 * strtod(field(line, "first_call_ms", value), NULL);
     const double error = strtod(field(line, "loss_check", value), NULL);
-    fprintf(out, "%-30s %11s %11s %8s %9s %7s %9s %7s %9s %6s %8.1e\n", label, time_text(text[0], median),
-            time_text(text[1], p10), "", "", "", time_text(text[2], first), "", "", "", error);
+    const int threads = o->threads > 1 ? 10 : 0; /* its column stays empty */
+    fprintf(out, "%-30s %9s %9s %*s%7s %9s %7s %9s %7s %7s %8s %7s %8.1e\n", label, time_text(text[0], median),
+            time_text(text[1], p10), threads, "", "", "", "", time_text(text[2], first), "", "", "", "", error);
 }
 
 void peers_run(const char *name, const options *o, FILE *out)
@@ -57,7 +58,7 @@ void peers_run(const char *name, const options *o, FILE *out)
     setenv("ND_MODES", "jit loop jit-nchw function xla eager eager-nhwc step step-nhwc llvm", 0);
     FILE *rows = popen(command, "r");
     while (rows && fgets(line, sizeof line, rows))
-        print_peer(line, out);
+        print_peer(line, o, out);
     if (rows)
         pclose(rows);
 }

@@ -107,14 +107,15 @@ const char *time_text(char text[16], double seconds)
     return text;
 }
 
+/* Of the columns, in the order in which print_row fills them. */
 void print_heading(const options *o)
 {
     char threads[32] = "";
     if (o->threads > 1)
-        snprintf(threads, sizeof threads, " %4d threads", o->threads);
-    printf("%-18s %11s %11s %11s%s %8s %9s %7s %9s %7s %9s %6s %8s %9s %12s\n", "a step of", "interpreted", "compiled",
-           "p10", threads, "ratio", "bound", "reached", "compiling", "memory", "arena", "excess", "error", "bits",
-           "besides");
+        snprintf(threads, sizeof threads, "%d threads", o->threads);
+    printf("%-18s %11s %9s %9s %*s%s%7s %9s %7s %9s %7s %7s %8s %7s %8s %6s  %s\n", "a step of", "interpreted",
+           "compiled", "p10", o->threads > 1 ? 9 : 0, threads, o->threads > 1 ? " " : "", "ratio", "bound", "reached",
+           "compiling", "memory", "code", "arena", "x least", "error", "bits", "besides");
 }
 
 /* What was measured of one workload. */
@@ -132,22 +133,22 @@ static void print_row(const workload *w, const options *o, const model *m, const
     const double steps = w->steps ? w->steps : 1, least = bound(w);
     const double interpreted = timing_quantile(&r->interpreted, 0.5), median = timing_quantile(&r->compiled, 0.5);
     const size_t arena = nd_program_arena_size(fast->program, nd_program_function_index(fast->program, "step"));
-    printf("%-18s %11s %11s %11s", w->name, time_text(text[0], interpreted / steps), time_text(text[1], median / steps),
+    printf("%-18s %11s %9s %9s ", w->name, time_text(text[0], interpreted / steps), time_text(text[1], median / steps),
            time_text(text[2], timing_quantile(&r->compiled, 0.1) / steps));
     if (o->threads > 1)
-        printf(" %12s", time_text(text[3], timing_quantile(&r->threads, 0.5) / steps));
-    printf(" %7.0fx %9s", interpreted / median, time_text(text[4], least));
+        printf("%9s ", time_text(text[3], timing_quantile(&r->threads, 0.5) / steps));
+    printf("%6.0fx %9s", interpreted / median, time_text(text[4], least));
     if (least > 0)
         printf(" %5.0f %%", 100 * least / median);
     else
         printf(" %7s", "-");
-    printf(" %9s %4.0f MB %6zu KB", time_text(text[5], compile_seconds(m, o, fast->program)), 1e-6 * r->memory,
-           (arena + 1023) / 1024);
+    printf(" %9s %4.0f MB %4.0f KB %5zu KB", time_text(text[5], compile_seconds(m, o, fast->program)), 1e-6 * r->memory,
+           (double)nd_program_compile_times(fast->program).code_bytes / 1024, (arena + 1023) / 1024);
     if (arena > 0)
-        printf(" %6.2f", arena_excess(m, o));
+        printf(" %7.2f", arena_excess(m, o));
     else
-        printf(" %6s", "-");
-    printf(" %8.1e %9s %12s\n", r->error, r->same ? "same" : "DIFFERENT", r->besides);
+        printf(" %7s", "-");
+    printf(" %8.1e %6s  %s\n", r->error, r->same ? "same" : "DIFFER", r->besides);
 }
 
 /* Several threads: their bits (beside those of the other runner's first call), then their time. */

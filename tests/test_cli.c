@@ -228,6 +228,9 @@ START_TEST(bench_has_a_line_for_each)
     ck_assert_ptr_nonnull(strstr(out, "\npredict "));
     ck_assert_ptr_nonnull(strstr(out, "\nan empty function: "));
     ck_assert_ptr_null(strstr(out, "init"));
+    ck_assert_int_eq(NADIR("bench", "line.nd", "--seconds", "0", "--threads", "2"), 0);
+    ck_assert_ptr_nonnull(strstr(out, " compiled   2 threads "));
+    ck_assert_int_eq(NADIR("bench", "line.nd", "--threads", "0"), ND__EXIT_INPUT);
     ck_assert_int_eq(NADIR("bench", "line.nd", "predict", "--seconds", "0", "--kernels"), 0);
     ck_assert_str_eq(err, "");
     ck_assert_ptr_null(strstr(out, "\nstep "));

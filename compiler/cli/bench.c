@@ -69,13 +69,15 @@ static void run_call(void *self)
     nd_run(self);
 }
 
-static int time_function(const nd__words *words, nd_program *p, int function, double seconds, nd__timing *t)
+/* pool: NULL for one thread. */
+static int time_function(const nd__words *words, nd_program *p, int function, const nd_pool *pool, double seconds,
+                         nd__timing *t)
 {
     nd__bound b = {0};
     int code = ND__EXIT_OK;
     if (!nd__bound_make(p, function, &b))
         code = nd__cli_fail(words, p->message.status, "%s", nd_program_error(p));
-    else if (nd_run(b.call) != ND_OK)
+    else if ((pool && nd_call_set_parallel(b.call, nd_pool_parallel(pool)) != ND_OK) || nd_run(b.call) != ND_OK)
         code = nd__cli_fail(words, ND_ERR_STATE, "%s", nd_call_error(b.call));
     else
         *t = nd__time(run_call, b.call, seconds);
@@ -86,18 +88,20 @@ static int time_function(const nd__words *words, nd_program *p, int function, do
 /* -- the table ---------------------------------------------------------------------------------------------------- */
 
 static int bench_function(const nd__words *words, nd_program *compiled, nd_program *interpreted, int function,
-                          double seconds)
+                          const nd_pool *pool, double seconds)
 {
-    nd__timing fast, slow;
-    char text[4][16];
+    nd__timing fast, slow, wide = {0};
+    char text[4][16], threads[16];
     const char *name = nd_program_function_name(compiled, function);
-    int code = time_function(words, compiled, function, seconds, &fast);
+    int code = time_function(words, compiled, function, NULL, seconds, &fast);
+    if (code == ND__EXIT_OK && pool)
+        code = time_function(words, compiled, function, pool, seconds, &wide);
     if (code == ND__EXIT_OK)
-        code = time_function(words, interpreted, nd_program_function_index(interpreted, name), seconds, &slow);
+        code = time_function(words, interpreted, nd_program_function_index(interpreted, name), NULL, seconds, &slow);
     if (code == ND__EXIT_OK)
-        fprintf(words->out, "%-16s %10s %10s   %10s %10s   %7.1fx\n", name, nd__time_text(text[0], fast.median),
-                nd__time_text(text[1], fast.p10), nd__time_text(text[2], slow.median), nd__time_text(text[3], slow.p10),
-                slow.median / fast.median);
+        fprintf(words->out, "%-16s %10s %10s %*s   %10s %10s   %7.1fx\n", name, nd__time_text(text[0], fast.median),
+                nd__time_text(text[1], fast.p10), pool ? 11 : 0, pool ? nd__time_text(threads, wide.median) : "",
+                nd__time_text(text[2], slow.median), nd__time_text(text[3], slow.p10), slow.median / fast.median);
     return code;
 }
 
@@ -110,7 +114,7 @@ static int bench_empty(const nd__words *words, double seconds)
     const nd_compile_options options = {.cpu = nd__option_value(words, "--cpu")};
     nd_program *p = nd_compile(m, &options);
     int code = nd_program_status(p) == ND_OK
-                   ? time_function(words, p, nd_program_function_index(p, "empty"), seconds, &t)
+                   ? time_function(words, p, nd_program_function_index(p, "empty"), NULL, seconds, &t)
                    : nd__cli_fail(words, nd_program_status(p), "%s", nd_program_error(p));
     if (code == ND__EXIT_OK)
         fprintf(words->out, "an empty function: %.1f ns a call (p10 %.1f)\n", t.median * 1e9, t.p10 * 1e9);
@@ -125,14 +129,36 @@ static bool is_wanted(const nd_program *p, int function, const char *wanted)
     return wanted ? strcmp(name, wanted) == 0 : strcmp(name, "init") != 0;
 }
 
+/* What --threads asks for; *threads stays where it is not given. */
+static int read_threads(const nd__words *words, int *threads)
+{
+    enum { MOST = 64 };
+    const char *text = nd__option_value(words, "--threads");
+    char *end = NULL;
+    const long n = text ? strtol(text, &end, 10) : *threads;
+    if (text && (end == text || *end || n < 1 || n > MOST))
+        return nd__cli_refuse(words, "--threads: expected a number from 1 to %d, got '%s'", MOST, text);
+    *threads = (int)n;
+    return ND__EXIT_OK;
+}
+
 static int bench_functions(const nd__words *words, nd_program *compiled, nd_program *interpreted, double seconds)
 {
-    int code = ND__EXIT_OK;
-    fprintf(words->out, "%-16s %21s   %21s   %8s\n%-16s %10s %10s   %10s %10s\n", "", "compiled", "interpreted",
-            "ratio", "function", "median", "p10", "median", "p10");
+    int threads = 1, code = read_threads(words, &threads);
+    nd_pool *pool = code == ND__EXIT_OK && threads > 1 ? nd_pool_create(threads) : NULL;
+    char several[32] = "";
+    if (code == ND__EXIT_OK && threads > 1 && !pool)
+        code = nd__cli_fail(words, ND_ERR_MEMORY, "%d threads cannot be started", threads);
+    if (pool)
+        snprintf(several, sizeof several, "%d threads", threads);
+    if (code == ND__EXIT_OK)
+        fprintf(words->out, "%-16s %21s %*s   %21s   %8s\n%-16s %10s %10s %*s   %10s %10s\n", "", "compiled",
+                pool ? 11 : 0, several, "interpreted", "ratio", "function", "median", "p10", pool ? 11 : 0,
+                pool ? "median" : "", "median", "p10");
     for (int i = 0; i < nd_program_function_count(compiled) && code == ND__EXIT_OK; i++)
         if (is_wanted(compiled, i, nd__operand(words, 1)))
-            code = bench_function(words, compiled, interpreted, i, seconds);
+            code = bench_function(words, compiled, interpreted, i, pool, seconds);
+    nd_pool_destroy(pool);
     return code;
 }
 
@@ -195,6 +221,7 @@ static int run(const nd__words *words)
 static const nd__option options[] = {
     {"--kernels", NULL, "also each kernel: time, rates, the part of the peak that it reaches"},
     {"--seconds", "S", "how long each function is measured, each way (0.5)"},
+    {"--threads", "N", "also measure the compiled code on so many threads"},
     ND__OPTION_BIND,
     ND__OPTION_CPU,
     ND__OPTION_PASSES,

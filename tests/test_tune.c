@@ -1,6 +1,7 @@
 /* Tuning: every alternative gives the same bits, what is measured is kept and taken, files that are wrong are refused.
  */
 #include "compiler/tuning.h"
+#include "failing_alloc.h"
 #include "nadir/nn.h"
 #include "temp_dir.h"
 
@@ -262,6 +263,32 @@ START_TEST(wrong_files_are_refused)
 }
 END_TEST
 
+/* Each of the first allocations, then one now and then. */
+START_TEST(every_allocation_may_fail)
+{
+    enum { FIRST = 60 };
+    char path[512];
+    nd_module *m = one_product();
+    snprintf(path, sizeof path, "%s", temp_path("memory.tune"));
+    bool failed = true;
+    nd_program_destroy(nd_compile(m, &(nd_compile_options){.interpret = true})); /* makes "init" */
+    for (int n = 0; failed; n += n < FIRST ? 1 : 1 + n / 8) {
+        remove(path);
+        failing_alloc_begin(n);
+        nd_program *p = nd_compile(m, &(nd_compile_options){.tune_file = path, .tune_ms = 1e-3});
+        const nd_status status = p ? nd_program_status(p) : ND_ERR_MEMORY;
+        nd_program_destroy(p);
+        const long held = failing_alloc_held();
+        failed = failing_alloc_end();
+        ck_assert_msg(!failed || status == ND_ERR_MEMORY, "allocation %d: %s", n, nd_status_text(status));
+        ck_assert_msg(held <= 0, "allocation %d: %ld are held", n, held);
+        if (!failed)
+            ck_assert_int_eq(status, ND_OK);
+    }
+    nd_module_destroy(m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tune");
@@ -271,6 +298,7 @@ int main(void)
     tcase_add_test(t, what_is_measured_is_kept);
     tcase_add_test(t, entries_are_taken_or_do_not_matter);
     tcase_add_test(t, wrong_files_are_refused);
+    tcase_add_test(t, every_allocation_may_fail);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

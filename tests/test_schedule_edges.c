@@ -74,6 +74,21 @@ START_TEST(a_pool_looked_at_twice)
 }
 END_TEST
 
+/* Chunks have tiles of their own, which a long epilogue keeps in memory. */
+START_TEST(an_epilogue_of_a_chunk)
+{
+    static const int64_t rows[] = {50, 51, 100, 102, 130, 150};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        nd_module *m = nd_module_create("epilogue");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(24, rows[i]));
+        nd_value *w = nd_variable(m, "w", ND_F32, ND_SHAPE(rows[i], 51), nd_glorot_uniform());
+        nd_value *y = nd_matmul(x, w), *loss = nd_mean(nd_mul(y, y), ND_ALL_AXES, false);
+        nd_adam(nd_function(m, "f", ND_VALUES(x), ND_VALUES(loss)), loss, 1, &w, nd_const(m, 0.1), NULL);
+        check_and_destroy("an epilogue of a chunk", m);
+    }
+}
+END_TEST
+
 /* The sum over x is an output through a view only. */
 START_TEST(a_view_is_all_that_shows_it)
 {
@@ -156,6 +171,7 @@ int main(void)
     tcase_add_test(all, an_update_by_its_mirror);
     tcase_add_test(all, a_square_and_its_mirror);
     tcase_add_test(all, a_pool_looked_at_twice);
+    tcase_add_test(all, an_epilogue_of_a_chunk);
     tcase_add_test(all, a_view_is_all_that_shows_it);
     tcase_add_test(all, a_table_of_indices);
     tcase_add_test(all, powers_of_a_generator);

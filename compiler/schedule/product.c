@@ -388,11 +388,11 @@ bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
     nd__add_outputs(&p.s);
     add_operand(&p, &p.scalars, p.row_axis);
     add_operand(&p, &p.vectors, p.lane_axis);
-    p.scratch = dots ? -1 : nd__epilogue_scratch(&p.s, n->results[0].dtype, p.tile.rows * p.tile.vectors, lanes_of(&p));
     if (!dots) {
         cut(&p);
         note_choice(&p);
     }
+    p.scratch = dots ? -1 : nd__epilogue_scratch(&p.s, n->results[0].dtype, p.tile.rows * p.tile.vectors, lanes_of(&p));
     int64_t flops = 2 * nd__elements(shape) * p.depth;
     if (p.band.of_operand || p.band.of_result)
         flops =

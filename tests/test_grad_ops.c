@@ -324,12 +324,21 @@ BUILD(pooled_relu, nd_max_pool2d(nd_relu(nd_conv2d(x[0], x[1], NULL)), (&(nd_poo
 BUILD(pooled_twice,
       nd_max_pool2d(nd_relu(nd_mul(x[0], x[0])), (&(nd_pool_options){.window = {2, 2}, .stride = {1, 1}})))
 BUILD(scalar_of_one, nd_mul(x[0], nd_exp(x[0])))
+/* Functions of one value, of one that something else uses too, of two; one inside another. */
+BUILD(slope, nd_gelu_tanh(nd_add(x[0], x[1])))
+BUILD(slope_and_more, nd_mul(nd_silu(nd_add(x[0], x[1])), nd_sin(nd_add(x[0], x[1]))))
+BUILD(slope_of_two, nd_mul(nd_mul(x[0], nd_exp(x[1])), nd_add(x[0], nd_tanh(x[1]))))
+BUILD(slope_of_slope, nd_silu(nd_mul(nd_gelu_tanh(nd_mul(x[0], x[1])), nd_const(m, 2))))
 
 /* clang-format off */
 static const op_case more[] = {
 #undef CASE
 #define CASE(name, n, low, high, ...) {build_##name, n, {__VA_ARGS__}, low, high, false, false},
     CASE(tn, 2, -1, 1, M32, M34)
+    CASE(slope, 2, -2, 2, M23, M23)
+    CASE(slope_and_more, 2, -2, 2, M23, M23)
+    CASE(slope_of_two, 2, -2, 2, M23, M23)
+    CASE(slope_of_slope, 2, -2, 2, M23, M23)
     CASE(pooled_conv, 2, -1, 1, {4, {2, 5, 8, 2}}, {4, {2, 2, 2, 3}})
     CASE(pooled_relu, 2, -1, 1, {4, {2, 6, 4, 1}}, {4, {2, 1, 1, 3}})
     CASE(pooled_twice, 1, -1, 1, {4, {1, 4, 4, 2}})

@@ -8,6 +8,7 @@
  *   path.c       whether every op on the way has a gradient, before a node is built
  *   pull.c       the reverse walk
  *   join.c       several contributions to one value: sums, and slices put side by side
+ *   slope.c      functions of one value
  *   rules_*.c    the rules, a line or two of calculus each
  *   body.c       backward functions of what apply, cond and scan run */
 #ifndef NADIR_AUTODIFF_H
@@ -56,6 +57,8 @@ void nd__send(nd__pull *p, nd_value *to, const nd__node *by, int operand, nd_val
 /* Whether v is one of the values that are asked for; whether nothing that the walk passes uses v but one node. */
 bool nd__is_target(const nd__pull *p, const nd_value *v);
 bool nd__is_used_once(const nd__pull *p, const nd_value *v);
+/* By how many operands of nodes that the walk passes v is used. */
+int nd__use_count(const nd__pull *p, const nd_value *v);
 /* Whether the walk needs what goes to v. */
 bool nd__wants(const nd__pull *p, const nd_value *v);
 
@@ -109,8 +112,13 @@ typedef struct nd__pullback {
     const bool *captured; /* by `to`, or NULL */
     const bool *moving;   /* by node: it changes from turn to turn */
     nd__late *late;       /* filled in, latest consumer first; in `scratch` */
+    bool plain;           /* no slopes: this walk makes one (slope.c) */
     nd__arena *scratch;
 } nd__pullback;
+
+/* The value of which alone y is a function, elementwise, of more than one node, on more than one way; NULL: there is
+ * none. */
+nd_value *nd__source_of(const nd__pull *p, nd_value *y);
 
 /* Builds the gradients. false: the module failed. */
 bool nd__pull_back(nd_module *m, nd__pullback *job);

@@ -76,9 +76,14 @@ bool nd__is_target(const nd__pull *p, const nd_value *v)
     return false;
 }
 
+int nd__use_count(const nd__pull *p, const nd_value *v)
+{
+    return p->uses[nd__number(&p->numbers, v)];
+}
+
 bool nd__is_used_once(const nd__pull *p, const nd_value *v)
 {
-    return p->uses[nd__number(&p->numbers, v)] == 1;
+    return nd__use_count(p, v) == 1;
 }
 
 bool nd__wants(const nd__pull *p, const nd_value *v)
@@ -218,21 +223,43 @@ static void step_back(nd__pull *p, const nd__node *node, nd_value *const *dys)
     if (!any)
         return;
     nd__rule_call s = {.pull = p,
-                  .m = p->m,
-                  .place = node->place,
-                  .node = node,
-                  .x = node->inputs,
-                  .y = &node->results[0],
-                  .dy = dys[0],
-                  .dys = dys,
-                  .wants = wants,
-                  .dx = dx};
+                       .m = p->m,
+                       .place = node->place,
+                       .node = node,
+                       .x = node->inputs,
+                       .y = &node->results[0],
+                       .dy = dys[0],
+                       .dys = dys,
+                       .wants = wants,
+                       .dx = dx};
     nd__gradient_rules[node->op]->build(&s);
     for (int i = node->input_count - 1; i >= 0 && p->m->status == ND_OK; i--) {
         nd__term *term = dx[i] ? add_term(p, node->inputs[i], node, i, dx[i]) : NULL;
         if (term)
             term->apart = s.apart;
     }
+}
+
+/* What comes back through a function of one value x is dy times its slope. That depends on x alone: it can be made
+ * where the function is, and is then all that the way back needs of it. */
+static bool step_back_by_slope(nd__pull *p, nd_value *y, nd_value *dy)
+{
+    nd_value *x = p->job->plain ? NULL : nd__source_of(p, y), *slope = NULL;
+    if (!x)
+        return false;
+    const nd_place place = y->node->place;
+    nd_value *one = nd__filled(p->m, place, y->dtype, &y->shape, 1);
+    nd__pullback job = {.from_count = 1,
+                        .to_count = 1,
+                        .from = &y,
+                        .cotangents = &one,
+                        .to = &x,
+                        .gradients = &slope,
+                        .plain = true,
+                        .scratch = p->job->scratch};
+    if (nd__pull_back(p->m, &job) && slope)
+        add_term(p, x, y->node, 0, nd_mul_at(place, dy, slope));
+    return true;
 }
 
 bool nd__pull_back(nd_module *m, nd__pullback *job)
@@ -261,7 +288,7 @@ bool nd__pull_back(nd_module *m, nd__pullback *job)
         for (int t = 0; dys && p.holds[i] && t < job->to_count; t++)
             if (job->to[t]->node == node)
                 job->gradients[t] = dys[job->to[t]->index];
-        if (dys && p.reaches[i] && m->status == ND_OK)
+        if (dys && p.reaches[i] && m->status == ND_OK && !step_back_by_slope(&p, &node->results[0], dys[0]))
             step_back(&p, node, dys);
     }
     return m->status == ND_OK;

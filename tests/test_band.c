@@ -1,6 +1,7 @@
 /* Products of matrices of which a band counts: sizes at the edges of tiles, bands that begin and end anywhere, elements
  * outside that would spoil every sum; and that what is outside is not computed. */
 #include "compiler/schedule/schedule.h"
+#include "run_suite.h"
 #include "schedule_check.h"
 
 #include <check.h>
@@ -177,9 +178,5 @@ int main(void)
     tcase_add_test(c, elements_in_a_band);
     tcase_add_test(c, outside_nothing_is_computed);
     suite_add_tcase(s, c);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -3,6 +3,7 @@
  * bits. */
 #include "bits.h"
 #include "grad_check.h"
+#include "run_suite.h"
 
 #include "compiler/interp/interp.h"
 #include "compiler/passes/passes.h"
@@ -795,9 +796,5 @@ int main(void)
     t = tcase_create("messages");
     tcase_add_loop_test(t, a_mistake_has_its_message, 0, sizeof mistakes / sizeof *mistakes);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

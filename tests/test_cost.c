@@ -3,6 +3,7 @@
 #include "compiler/schedule/cost.h"
 #include "hand_plan.h"
 #include "matmul_kernel.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -243,9 +244,5 @@ int main(void)
     tcase_add_test(t, plans_loops_and_chunks);
     tcase_add_test(t, products);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

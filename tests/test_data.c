@@ -1,6 +1,7 @@
 /* Files of tensors, data sets, batches. */
 #include "failing_alloc.h"
 #include "nadir/data.h"
+#include "run_suite.h"
 #include "runtime/number.h"
 #include "runtime/shuffle.h"
 #include "temp_dir.h"
@@ -673,9 +674,5 @@ int main(void)
     tcase_add_test(t, batches);
     tcase_add_test(t, survives_out_of_memory);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 #include "compiler/kernel/elementary.h"
 #include "compiler/kernel/kernel.h"
 #include "elementary_cases.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <float.h>
@@ -472,9 +473,5 @@ int main(void)
     tcase_add_loop_test(kernels, kernels_have_the_same_bits, 0, FUNCTIONS + 1);
     tcase_add_test(kernels, failed_kernels);
     suite_add_tcase(suite, kernels);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include "nadir/graph.h"
 #include "nadir/text.h"
 #include "nadir/train.h"
+#include "run_suite.h"
 #include "toy_program.h"
 
 #include <check.h>
@@ -311,9 +312,5 @@ int main(void)
     tcase_add_test(t, cannot_explain);
     tcase_add_loop_test(t, survives_out_of_memory, 0, sizeof cases / sizeof *cases);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

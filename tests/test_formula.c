@@ -3,6 +3,7 @@
 #include "failing_alloc.h"
 #include "nadir/nn.h"
 #include "random_op.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -548,9 +549,5 @@ int main(void)
     tcase_add_test(t, mutated_formulas_fail_cleanly);
     tcase_add_test(t, every_allocation_may_fail);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -2,6 +2,7 @@
  */
 #include "grad_check.h"
 #include "nadir/nn.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -468,9 +469,5 @@ int main(void)
     tcase_add_loop_test(c, every_op, 0, ND__OPS);
     tcase_add_loop_test(c, more_cases, 0, (int)(sizeof more / sizeof *more));
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

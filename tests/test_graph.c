@@ -1,6 +1,7 @@
 /* What the builder says of each class of mistake, and that a failed module stays as it failed. The modules that the
  * builder makes are looked at by the other suites. */
 #include "compiler/graph/graph.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -578,9 +579,5 @@ int main(void)
     tcase_add_test(t, arenas_use_memory_again);
     tcase_add_loop_test(t, verifier, 0, 9);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

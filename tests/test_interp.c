@@ -5,6 +5,7 @@
 #include "compiler/kernel/scalar.h"
 #include "random_op.h"
 #include "reference.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <inttypes.h>
@@ -808,9 +809,5 @@ int main(void)
     suite_add_tcase(suite, orders);
     suite_add_tcase(suite, values);
     suite_add_tcase(suite, functions);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

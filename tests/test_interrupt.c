@@ -4,6 +4,7 @@
 #include "nadir/compile.h"
 #include "nadir/nn.h"
 #include "nadir/train.h"
+#include "run_suite.h"
 #include "runtime/safetensors.h"
 #include "temp_dir.h"
 
@@ -315,9 +316,5 @@ int main(void)
     tcase_add_test(t, catches_for_one_training);
     tcase_add_test(t, ends_at_the_second_signal);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

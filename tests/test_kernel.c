@@ -1,6 +1,7 @@
 /* The kernel language: text, affine forms, rules, comparison. */
 #include "compiler/kernel/kernel.h"
 #include "matmul_kernel.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -386,9 +387,5 @@ int main(void)
     tcase_add_test(tcase, compares);
     tcase_add_test(tcase, compares_tables_by_content);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

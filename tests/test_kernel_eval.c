@@ -2,6 +2,7 @@
 #include "compiler/kernel/kernel.h"
 #include "failing_alloc.h"
 #include "matmul_kernel.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -350,9 +351,5 @@ int main(void)
     tcase_add_test(tcase, finds_wrong_loadx);
     tcase_add_test(tcase, memory_may_run_out);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -1,5 +1,6 @@
 /* What arithmetic instructions do to one lane: the corners of their definitions. */
 #include "compiler/kernel/scalar.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -135,9 +136,5 @@ int main(void)
     tcase_add_test(tcase, float_definitions);
     tcase_add_test(tcase, conversions);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include "matmul_kernel.h"
 #include "native_check.h"
 #include "random_kernel.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -405,9 +406,5 @@ int main(void)
     tcase_add_test(tcase, scratch);
     tcase_add_test(tcase, random_kernels);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

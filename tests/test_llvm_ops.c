@@ -4,6 +4,7 @@
 #include "compiler/kernel/scalar.h"
 #include "kplan.h"
 #include "native_check.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -329,9 +330,5 @@ int main(void)
     tcase_add_loop_test(tcase, elementary_functions, 2 * ND__KF_EXP, 2 * (ND__KF_ERF + 1));
     tcase_add_loop_test(tcase, fma_is_exact, 0, 2);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include "kplan.h"
 #include "matmul_kernel.h"
 #include "native_check.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -354,9 +355,5 @@ int main(void)
     tcase_add_test(tcase, plan_of_layers);
     tcase_add_test(tcase, memory_may_run_out);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 #include "bits.h"
 #include "compiler/interp/interp.h"
 #include "failing_alloc.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -124,9 +125,5 @@ int main(void)
     tcase_add_test(t, survives_every_failing_allocation);
     tcase_add_test(t, evaluating_survives);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

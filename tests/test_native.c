@@ -9,6 +9,7 @@
 #include "nadir/train.h"
 #include "random_graph.h"
 #include "random_op.h"
+#include "run_suite.h"
 #include "temp_dir.h"
 
 #include <check.h>
@@ -759,9 +760,5 @@ int main(void)
     tcase_add_test(all, threads_that_cannot_be);
     tcase_add_test(all, equal_updates_are_one_function);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* Random networks with their training step: sizes beyond tiles and blocks have a plan for every processor, and small
  * ones the interpreter's bits. */
 #include "random_network.h"
+#include "run_suite.h"
 
 #include "nadir/compile.h"
 #include "two_ways.h"
@@ -54,9 +55,5 @@ int main(void)
     tcase_add_test(all, every_network_has_a_plan);
     tcase_add_test(all, small_networks_run_to_the_same_bits);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 #include "compiler/interp/interp.h"
 #include "grad_check.h"
 #include "nadir/nn.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -333,9 +334,5 @@ int main(void)
     tcase_add_test(c, split_step);
     tcase_add_loop_test(c, errors, 0, 12);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 #include "failing_alloc.h"
 #include "grad_check.h"
 #include "nadir/nn.h"
+#include "run_suite.h"
 #include "two_ways.h"
 
 #include <check.h>
@@ -1058,9 +1059,5 @@ int main(void)
     tcase_add_loop_test(c, errors, 0, 19);
     tcase_add_test(c, memory_that_runs_out);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

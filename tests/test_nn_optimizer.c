@@ -2,6 +2,7 @@
  * native bits. */
 #include "compiler/graph/graph.h"
 #include "nadir/nn.h"
+#include "run_suite.h"
 #include "two_ways.h"
 
 #include <check.h>
@@ -648,9 +649,5 @@ int main(void)
     tcase_add_loop_test(c, native_bits, 0, 7);
     tcase_add_loop_test(c, errors, 0, 13);
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

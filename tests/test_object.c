@@ -2,6 +2,7 @@
 #include "failing_alloc.h"
 #include "kplan.h"
 #include "native_check.h"
+#include "run_suite.h"
 #include "temp_dir.h"
 
 #include <check.h>
@@ -503,9 +504,5 @@ int main(int argc, char **argv)
     tcase_add_test(tcase, unwritable_places);
     tcase_add_test(tcase, memory_may_run_out);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -2,6 +2,7 @@
  * times by the interpreter and by native code, to the same state and outputs. */
 #include "nadir/compile.h"
 #include "nadir/graph.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -122,9 +123,5 @@ int main(void)
     TCase *c = tcase_create("old_values");
     tcase_add_loop_test(c, are_read_first, 0, (int)(sizeof builders / sizeof *builders));
     suite_add_tcase(suite, c);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include "nadir/text.h"
 #include "random_graph.h"
 #include "random_op.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -693,9 +694,5 @@ int main(int argc, char **argv)
     tcase_add_test(t, a_failed_module_comes_back);
     tcase_add_test(t, survives_every_failing_allocation);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

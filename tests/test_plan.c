@@ -4,6 +4,7 @@
 #include "hand_plan.h"
 #include "plan_check.h"
 #include "random_op.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -510,9 +511,5 @@ int main(void)
     tcase_add_test(t, survives_every_failing_allocation);
     tcase_add_test(t, counts_do_not_overflow);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -2,6 +2,7 @@
  */
 #include "hand_plan.h"
 #include "matmul_kernel.h"
+#include "run_suite.h"
 #include "temp_dir.h"
 
 #include <check.h>
@@ -135,9 +136,5 @@ int main(int argc, char **argv)
     tcase_add_test(t, many_steps_in_a_narrow_picture);
     tcase_add_test(t, an_empty_plan);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

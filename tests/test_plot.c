@@ -1,6 +1,7 @@
 /* Line plots: the ticks that are chosen, and the file that is written. */
 #include "failing_alloc.h"
 #include "nadir/plot.h"
+#include "run_suite.h"
 #include "runtime/axis.h"
 #include "temp_dir.h"
 
@@ -327,9 +328,5 @@ int main(void)
     tcase_add_test(t, bad_calls);
     tcase_add_test(t, survives_out_of_memory);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

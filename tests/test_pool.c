@@ -1,6 +1,7 @@
 /* The pool of threads: every chunk once, whoever sleeps; as many threads as there are processors to use. */
 #define _GNU_SOURCE /* sched_setaffinity, where there is one */
 #include "nadir/program.h"
+#include "run_suite.h"
 #include "runtime/processors.h"
 #include "temp_dir.h"
 
@@ -151,9 +152,5 @@ int main(void)
 #endif
     tcase_set_timeout(t, 60);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

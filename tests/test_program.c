@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* feenableexcept, where there is one */
 #include "failing_alloc.h"
 #include "nadir/program.h"
+#include "run_suite.h"
 #include "runtime/control_word.h"
 #include "toy_program.h"
 
@@ -417,9 +418,5 @@ int main(void)
 #endif
     tcase_add_test(t, survives_out_of_memory);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

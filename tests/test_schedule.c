@@ -2,6 +2,7 @@
 #include "nadir/nn.h"
 #include "random_graph.h"
 #include "random_op.h"
+#include "run_suite.h"
 #include "schedule_check.h"
 
 #include <check.h>
@@ -305,9 +306,5 @@ int main(void)
     tcase_add_test(random, updates_in_place);
     tcase_add_test(random, training_steps);
     suite_add_tcase(suite, random);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

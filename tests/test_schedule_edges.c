@@ -2,6 +2,7 @@
  * blocks, long chains, wide fans. */
 #include "nadir/nn.h"
 #include "random_op.h"
+#include "run_suite.h"
 #include "schedule_check.h"
 
 #include <check.h>
@@ -179,9 +180,5 @@ int main(void)
     tcase_add_test(all, a_thousand_passes);
     tcase_add_test(all, thousands_of_nodes);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -2,6 +2,7 @@
  * test_schedule's.
  */
 #include "nadir/nn.h"
+#include "run_suite.h"
 
 #include "compiler/schedule/schedule.h"
 #include "schedule_check.h"
@@ -419,9 +420,5 @@ int main(void)
     tcase_add_test(all, long_epilogues_are_loops);
     tcase_add_test(all, few_tiles_at_edges);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

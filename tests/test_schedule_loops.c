@@ -1,5 +1,6 @@
 /* Loops in plans: what a turn has to do, and what it has not; with the interpreter's bits. */
 #include "compiler/schedule/schedule.h"
+#include "run_suite.h"
 #include "schedule_check.h"
 
 #include <check.h>
@@ -144,9 +145,5 @@ int main(void)
     tcase_add_test(t, several_carried_in_stacks);
     tcase_add_test(t, gathered_in_the_turn);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

@@ -1,5 +1,6 @@
 /* Values stored where they are wanted, by the kernels that compute them; with the interpreter's bits. */
 #include "compiler/schedule/schedule.h"
+#include "run_suite.h"
 #include "schedule_check.h"
 
 #include <check.h>
@@ -184,9 +185,5 @@ int main(void)
     tcase_add_test(t, parts_over_what_is_read);
     tcase_add_test(t, one_value_in_many_places);
     suite_add_tcase(s, t);
-    SRunner *r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    const int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return run_suite(s);
 }

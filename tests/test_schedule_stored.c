@@ -1,5 +1,6 @@
 /* Values that kernels store for each other, or compute again; with the interpreter's bits. */
 #include "nadir/nn.h"
+#include "run_suite.h"
 
 #include "compiler/schedule/schedule.h"
 #include "schedule_check.h"
@@ -138,9 +139,5 @@ int main(void)
     tcase_add_test(all, variables_that_change);
     tcase_add_test(all, long_sums);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

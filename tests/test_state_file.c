@@ -3,6 +3,7 @@
 
 #include "failing_alloc.h"
 #include "nadir/program.h"
+#include "run_suite.h"
 #include "temp_dir.h"
 #include "toy_program.h"
 
@@ -432,9 +433,5 @@ int main(void)
     tcase_add_test(t, survives_being_killed);
     tcase_add_test(t, survives_out_of_memory);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -1,4 +1,5 @@
 /* The parser of subscripts and the arithmetic of slices. */
+#include "run_suite.h"
 #include "runtime/subscript.h"
 
 #include <check.h>
@@ -191,9 +192,5 @@ int main(void)
     tcase_add_test(t, slices_as_python_does);
     tcase_add_test(t, slices_with_extreme_bounds);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

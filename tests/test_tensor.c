@@ -1,6 +1,7 @@
 /* Host tensors: making, viewing, converting, comparing, printing, failing. */
 #include "failing_alloc.h"
 #include "nadir/tensor.h"
+#include "run_suite.h"
 
 #include <check.h>
 #include <float.h>
@@ -478,9 +479,5 @@ int main(void)
     tcase_add_test(t, text_is_cut_off);
     tcase_add_test(t, survives_out_of_memory);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include "nadir/nn.h"
 #include "nadir/text.h"
 #include "random_op.h"
+#include "run_suite.h"
 #include "temp_dir.h"
 
 #include <check.h>
@@ -951,9 +952,5 @@ int main(int argc, char **argv)
     tcase_add_test(t, printing_survives);
     tcase_add_test(t, parsing_survives);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

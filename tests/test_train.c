@@ -6,6 +6,7 @@
 #include "nadir/compile.h"
 #include "nadir/nn.h"
 #include "nadir/train.h"
+#include "run_suite.h"
 #include "runtime/progress.h"
 #include "temp_dir.h"
 #include "toy_program.h"
@@ -1028,9 +1029,5 @@ int main(void)
     tcase_add_test(t, accuracy_counts);
     tcase_add_test(t, survives_out_of_memory);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 #include "compiler/tuning.h"
 #include "failing_alloc.h"
 #include "nadir/nn.h"
+#include "run_suite.h"
 #include "temp_dir.h"
 
 #include <check.h>
@@ -300,9 +301,5 @@ int main(void)
     tcase_add_test(t, wrong_files_are_refused);
     tcase_add_test(t, every_allocation_may_fail);
     suite_add_tcase(suite, t);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

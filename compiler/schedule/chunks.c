@@ -6,8 +6,8 @@
 #include "compiler/schedule/cost.h"
 
 enum {
-    GRAIN =
-        1, /* microseconds that a chunk should have: handing out costs a tenth, and fetching what another thread has */
+    /* Microseconds that a chunk should have: handing out costs a tenth, and fetching what another thread has stored. */
+    GRAIN = 1,
     MOST = 32,
 };
 

@@ -5,14 +5,14 @@
  * it joins become one. A reduction over the last axis turns a map into rows; a product, and a reduction that keeps the
  * last axis, open groups that elementwise nodes may follow into. Cheap nodes over leaves are computed wherever they are
  * used. */
+#include "compiler/schedule/uses.h"
 #include "compiler/schedule/window.h"
 
 #include <string.h>
 
 enum {
-    VIRTUAL_COST = 4,         /* operations that computing a value again may take at most, */
-    CONSTANT_COST = 32,       /* and of one that reads no memory, */
-    MADE_OF_CONSTANTS = 1000, /* which costs so much more, to tell it from the others */
+    VIRTUAL_COST = 4,   /* operations that computing a value again may take at most, */
+    CONSTANT_COST = 32, /* and of one that reads no memory */
 };
 
 /* One element from operands at points of the same index space: what can be computed inside any kernel. */
@@ -22,26 +22,10 @@ static bool is_pointwise(const nd__node *n)
            n->op == ND__OP_random_bits;
 }
 
-static bool is_generator(const nd__block *b, const nd__node *n)
-{
-    return (nd__ops[n->op].traits & ND__GENERATOR) && !b->spots[n->number];
-}
-
-static bool is_conv(const nd__node *n)
-{
-    return n->op == ND__OP_conv2d || n->op == ND__OP_conv2d_dx || n->op == ND__OP_conv2d_dw ||
-           n->op == ND__OP_conv2d_dw_pooled;
-}
-
 static bool is_pool(const nd__node *n)
 {
     return n->op == ND__OP_max_pool || n->op == ND__OP_max_pool_index || n->op == ND__OP_max_pool_pick ||
            n->op == ND__OP_max_pool_spread;
-}
-
-static bool memory_only(const nd__node *n)
-{
-    return n->op == ND__OP_matmul || is_conv(n) || (nd__ops[n->op].traits & ND__CONTROL);
 }
 
 nd__group *nd__group_of(nd__block *b, int number)
@@ -56,82 +40,6 @@ nd__group *nd__group_of(nd__block *b, int number)
 static nd__group *home_of(nd__block *b, const nd__node *n)
 {
     return b->home[n->number] < 0 ? NULL : nd__group_of(b, b->home[n->number]);
-}
-
-/* -- uses -----------------------------------------------------------------------------------------------------------
- */
-
-static void use_value(nd__block *b, nd__uses *u, const nd_value *v, const nd__index *given);
-
-static void add_use(nd__block *b, nd__uses *u, const nd_value *v, const nd__index *index, bool memory)
-{
-    if (!nd__arena_grow(u->arena, &u->items, &u->room, u->count + 1, sizeof *u->items)) {
-        b->failed = true;
-        return;
-    }
-    u->items[u->count++] = (nd__use){v, *index, memory};
-}
-
-static void use_memory(nd__block *b, nd__uses *u, const nd_value *v)
-{
-    const nd_value *base;
-    int64_t offset, strides[ND_MAX_RANK];
-    nd__index none = {0};
-    if (nd__view(b, v, &base, &offset, strides))
-        add_use(b, u, base, &none, true);
-    else
-        nd__fail(b->m, ND_ERR_INTERNAL, v->node->place, "schedule: %%%d needs a copy", v->node->number);
-}
-
-/* What computing a node's operands at an index (of pointwise nodes) reads, through views and through what is computed
- * where it is used. */
-static void use_operands(nd__block *b, nd__uses *u, const nd__node *n, const nd__index *index)
-{
-    if (n->op == ND__OP_gather) {
-        use_memory(b, u, n->inputs[0]);
-        use_value(b, u, n->inputs[1], index);
-    } else if (n->op == ND__OP_random_bits) {
-        nd__index word = {0};
-        use_value(b, u, n->inputs[0], &word);
-        word.at[0] = nd__lin_const(1);
-        use_value(b, u, n->inputs[0], &word);
-    } else if (nd__ops[n->op].traits & ND__ELEMENTWISE) {
-        for (int i = 0; i < n->input_count; i++)
-            use_value(b, u, n->inputs[i], index);
-    } else if (memory_only(n)) {
-        for (int i = 0; i < n->input_count; i++)
-            use_memory(b, u, n->inputs[i]);
-    } else { /* kernels over their operands' own index spaces */
-        for (int i = 0; i < n->input_count; i++) {
-            nd__index own = nd__identity(&n->inputs[i]->shape);
-            use_value(b, u, n->inputs[i], &own);
-        }
-    }
-}
-
-static void use_value(nd__block *b, nd__uses *u, const nd_value *v, const nd__index *given)
-{
-    nd__index index = *given;
-    v = nd__through_views(v, &index);
-    const nd__node *n = v->node;
-    if (nd__is_view(n))
-        use_memory(b, u, v);
-    else if ((is_generator(b, n) && !b->in_memory[n->number]) || b->virtual_cost[n->number] > MADE_OF_CONSTANTS)
-        return;
-    else if (b->home[n->number] < 0 && b->virtual_cost[n->number] > 0)
-        use_operands(b, u, n, &index);
-    else
-        add_use(b, u, v, &index, false);
-}
-
-/* The axes of the value are the first of the domain's; those of size 1 stay at 0. */
-bool nd__aligned(const nd__use *u)
-{
-    const nd_shape *shape = &u->value->shape;
-    for (int d = 0; d < shape->rank && !u->memory; d++)
-        if (shape->dims[d] != 1 && !nd__lin_is_axis(&u->index.at[d], d))
-            return false;
-    return !u->memory;
 }
 
 /* -- groups ----------------------------------------------------------------------------------------------------------
@@ -187,7 +95,7 @@ static void connect(nd__block *b, nd__group *g, const nd__uses *u)
         if (home == g)
             continue;
         if (find_use(&g->uses, 0, use) == g->uses.count)
-            add_use(b, &g->uses, use->value, &use->index, use->memory);
+            nd__add_use(b, &g->uses, use->value, &use->index, use->memory);
         if (home)
             nd__order_after(b, g, home->number);
     }
@@ -203,12 +111,12 @@ static void use_what_is_stored(nd__block *b, nd__group *g)
         nd__uses operands = {.arena = b->passing};
         if (!home_of(b, n) || home_of(b, n) == g || b->in_memory[n->number])
             continue;
-        use_operands(b, &operands, n, &use.index);
+        nd__use_operands(b, &operands, n, &use.index);
         for (int k = 0; k < operands.count; k++) {
             nd__use *operand = &operands.items[k];
             operand->memory |= use.memory;
             if (find_use(&g->uses, direct, operand) == g->uses.count)
-                add_use(b, &g->uses, operand->value, &operand->index, operand->memory);
+                nd__add_use(b, &g->uses, operand->value, &operand->index, operand->memory);
         }
     }
 }
@@ -232,7 +140,7 @@ static void merge(nd__block *b, nd__group *g, nd__group *from)
     for (int i = 0; i < from->summed_count; i++)
         add_summed(b, g, from->summed[i]);
     for (int i = 0; i < from->uses.count; i++)
-        add_use(b, &g->uses, from->uses.items[i].value, &from->uses.items[i].index, from->uses.items[i].memory);
+        nd__add_use(b, &g->uses, from->uses.items[i].value, &from->uses.items[i].index, from->uses.items[i].memory);
 }
 
 /* Whether a group other than the two lies on a way from one to the other: then they cannot be one. */
@@ -369,18 +277,18 @@ static int cost_where_used(nd__block *b, const nd__node *n)
         nd__index index = nd__identity(&n->results[0].shape);
         const nd_value *v = nd__through_views(n->inputs[i], &index);
         int number = v->node->number, own = b->virtual_cost[number];
-        if (is_generator(b, v->node) && !b->in_memory[number])
+        if (nd__is_generator(b, v->node) && !b->in_memory[number])
             continue;
         if (b->home[number] >= 0 || nd__is_view(v->node))
             return 0;
-        constant = constant && own > MADE_OF_CONSTANTS;
-        constant_cost += own > MADE_OF_CONSTANTS ? own - MADE_OF_CONSTANTS : 0;
-        cost += own > MADE_OF_CONSTANTS ? 0 : own;
+        constant = constant && own > ND__MADE_OF_CONSTANTS;
+        constant_cost += own > ND__MADE_OF_CONSTANTS ? own - ND__MADE_OF_CONSTANTS : 0;
+        cost += own > ND__MADE_OF_CONSTANTS ? 0 : own;
     }
     if (constant)
         return constant_cost > CONSTANT_COST || (costly && nd__elements(&n->results[0].shape) > 1)
                    ? 0
-                   : MADE_OF_CONSTANTS + constant_cost;
+                   : ND__MADE_OF_CONSTANTS + constant_cost;
     return costly || cost > VIRTUAL_COST ? 0 : cost;
 }
 
@@ -391,7 +299,7 @@ static void group_pointwise(nd__block *b, const nd__node *n)
         return;
     nd__uses u = {.arena = b->passing};
     nd__index identity = nd__identity(&n->results[0].shape);
-    use_operands(b, &u, n, &identity);
+    nd__use_operands(b, &u, n, &identity);
     nd__group *g = joinable(b, &u, &n->results[0].shape, false);
     if (!g)
         g = new_group(b, ND__G_MAP, &n->results[0].shape);
@@ -417,7 +325,7 @@ static nd__group *summing_group(nd__block *b, const nd__parts *p)
         return g;
     if (!p->whole || !(g = new_group(b, ND__G_MAP, shape)))
         return NULL;
-    use_value(b, &u, p->operand, &identity);
+    nd__use_value(b, &u, p->operand, &identity);
     connect(b, g, &u);
     return g;
 }
@@ -445,7 +353,7 @@ static void group_reduction(nd__block *b, const nd__node *n, const nd__lists *us
     nd__uses u = {.arena = b->passing};
     if (join_sums(b, n))
         return;
-    use_operands(b, &u, n, NULL);
+    nd__use_operands(b, &u, n, NULL);
     nd__group *g = rows ? joinable(b, &u, in, true) : NULL;
     if (!g)
         g = new_group(b, rows ? ND__G_ROWS : ND__G_COLUMNS, rows ? in : &n->results[0].shape);
@@ -473,11 +381,11 @@ static void group_anchor(nd__block *b, const nd__node *n, nd__group_kind kind, c
         return;
     nd__uses u = {.arena = b->passing};
     g->anchor = n;
-    use_operands(b, &u, n, NULL);
+    nd__use_operands(b, &u, n, NULL);
     add_member(b, g, n);
     if (!is_tiled(g))
         b->in_memory[n->number] = true;
-    if (!memory_only(n))
+    if (!nd__reads_memory_only(n))
         absorb_producers(b, g, n, &u, users);
     connect(b, g, &u);
 }
@@ -505,7 +413,7 @@ static void group_concat(nd__block *b, const nd__node *n, const nd__lists *users
         nd__index own = nd__identity(&n->inputs[i]->shape);
         nd__group *from = nd__place_part(b, n, i);
         if (!from) {
-            use_value(b, &u, n->inputs[i], &own);
+            nd__use_value(b, &u, n->inputs[i], &own);
             continue;
         }
         placed++;
@@ -618,7 +526,7 @@ nd__group *nd__reader_of(nd__block *b, const nd_value *v)
 {
     nd__uses u = {.arena = b->passing};
     nd__index identity = nd__identity(&v->shape);
-    use_value(b, &u, v, &identity);
+    nd__use_value(b, &u, v, &identity);
     for (int i = 0; i < b->group_count && u.count > 0; i++) {
         nd__group *g = b->groups[i];
         if (g->merged >= 0 || g->kind != ND__G_MAP || g->copy || !shape_is(&v->shape, g->rank, g->size))
@@ -640,7 +548,7 @@ nd__group *nd__copy_group(nd__block *b, const nd_value *v)
     if (!g)
         return NULL;
     g->copy = v;
-    use_value(b, &u, v, &identity);
+    nd__use_value(b, &u, v, &identity);
     connect(b, g, &u);
     return g;
 }
@@ -661,45 +569,6 @@ static void group_copied(nd__block *b, const nd__node *n)
     b->home[n->number] = g->number;
 }
 
-/* -- what has to lie in memory ------------------------------------------------------------------------------------ */
-
-void nd__need_memory(nd__block *b, const nd_value *v)
-{
-    const nd_value *base;
-    int64_t offset, strides[ND_MAX_RANK];
-    while (!nd__view(b, v, &base, &offset, strides)) {
-        const nd_value *x = v;
-        while (!nd__view(b, x->node->inputs[0], &base, &offset, strides))
-            x = x->node->inputs[0];
-        b->copied[x->node->number] = true;
-        /* What it shows is read by the copy as by any elementwise node. */
-        nd__index index = nd__identity(&x->node->inputs[0]->shape);
-        const nd_value *seen = nd__through_views(x->node->inputs[0], &index);
-        if (nd__is_view(seen->node))
-            nd__need_memory(b, seen);
-    }
-    b->in_memory[base->node->number] = true;
-}
-
-static void mark_memory(nd__block *b)
-{
-    for (int i = b->m->node_count - 1; i >= 0; i--) {
-        const nd__node *n = b->m->nodes[i];
-        if (!b->need[i] || nd__is_view(n))
-            continue;
-        for (int k = 0; k < n->input_count; k++) {
-            nd__parts p;
-            const nd_value *v = nd__parts_of(b, n, &p) ? p.operand : n->inputs[k];
-            nd__index index = nd__identity(&v->shape);
-            const nd_value *seen = nd__through_views(v, &index);
-            if (memory_only(n) || (n->op == ND__OP_gather && k == 0))
-                nd__need_memory(b, v);
-            else if (nd__is_view(seen->node))
-                nd__need_memory(b, seen);
-        }
-    }
-}
-
 static void group_node(nd__block *b, const nd__node *n, const nd__lists *users)
 {
     if (nd__is_view(n)) {
@@ -716,7 +585,7 @@ static void group_node(nd__block *b, const nd__node *n, const nd__lists *users)
         group_anchor(b, n, ND__G_CONTROL, users);
     } else if (n->op == ND__OP_matmul) {
         group_anchor(b, n, ND__G_PRODUCT, users);
-    } else if (is_conv(n)) {
+    } else if (nd__is_conv(n)) {
         group_anchor(b, n, ND__G_CONV, users);
     } else if (is_pool(n)) {
         if (!join_pool(b, n) && !join_conv(b, n, users))
@@ -736,7 +605,7 @@ bool nd__group_nodes(nd__block *b)
 {
     const nd__arena_mark here = nd__arena_here(b->passing);
     nd__lists users = {0};
-    mark_memory(b);
+    nd__mark_memory(b);
     if (!nd__list_users(b, &users))
         return false;
     for (int i = 0; i < b->m->node_count && !b->failed; i++) {

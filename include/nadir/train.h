@@ -48,7 +48,8 @@ typedef struct nd_train_options {
     const char *labels;          /* with `classes`: the array to be checked before training; NULL: "y" */
     int64_t classes;             /* how many labels there are; 0: not checked */
     const nd_parallel *parallel; /* who runs the chunks of large kernels, as nd_call_set_parallel: nd_pool_parallel of a
-                                  * pool, or the host's own; NULL: this thread alone. The bits are the same. */
+                                  * pool, or the host's own, alive until this returns; NULL: this thread alone. The
+                                  * bits are the same. ND_ERR_ARGUMENT where it has no `run` or no worker. */
 
     /* Validation after each epoch: the loss and the other numbers of a function that updates nothing, over a data set
      * of its own, followed as "val_loss" and so on. */

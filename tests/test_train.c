@@ -1,49 +1,26 @@
-/* The training loop, its history and progress, predictions. */
-#define _XOPEN_SOURCE 700 /* posix_openpt */
-
+/* The training loop and its history. */
 #include "compiler/interp/interp.h"
 #include "failing_alloc.h"
 #include "nadir/compile.h"
 #include "nadir/nn.h"
 #include "nadir/train.h"
 #include "run_suite.h"
-#include "runtime/progress.h"
 #include "temp_dir.h"
 #include "toy_program.h"
 
 #include <check.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* -- over the toy program ----------------------------------------------------------------------------------------- */
-
-/* x[i] = (i, -i), y[i] = i % 3. */
-static nd_dataset *counting(int64_t rows)
-{
-    nd_dataset *d = nd_dataset_create();
-    nd_tensor *x = nd_tensor_zeros(ND_F32, ND_SHAPE(rows, 2)), *y = nd_tensor_zeros(ND_I32, ND_SHAPE(rows));
-    for (int64_t i = 0; i < rows; i++) {
-        nd_tensor_set(x, 2 * i, (double)i);
-        nd_tensor_set(x, 2 * i + 1, -(double)i);
-        nd_tensor_set_i64(y, i, i % 3);
-    }
-    nd_dataset_add(d, "unused", y);
-    nd_dataset_add(d, "x", x);
-    nd_dataset_add(d, "y", y);
-    nd_tensor_destroy(x);
-    nd_tensor_destroy(y);
-    return d;
-}
 
 START_TEST(runs_every_batch)
 {
     nd_program *p = toy_program((toy_options){0});
     nd_state *state = nd_state_create(p, 2); /* w = (2, 0), one more each step */
-    nd_dataset *d = counting(10);
+    nd_dataset *d = toy_dataset(10);
     nd_history *h = nd_train(p, "step", state, d, &(nd_train_options){.batch = 4, .epochs = 3, .every_step = true});
     ck_assert_str_eq(nd_history_error(h), "");
     ck_assert_int_eq(nd_history_status(h), ND_OK);
@@ -114,7 +91,7 @@ static void refuses(toy_options toy, const char *function, nd_dataset *d, const 
 
 START_TEST(checks_the_options)
 {
-    nd_dataset *d = counting(10);
+    nd_dataset *d = toy_dataset(10);
     const toy_options toy = {0};
     refuses(toy, "step", d, NULL, ND_ERR_ARGUMENT, "the options are NULL");
     refuses(toy, "step", d, &(nd_train_options){.epochs = 1}, ND_ERR_ARGUMENT,
@@ -148,12 +125,12 @@ START_TEST(checks_the_data)
 {
     const toy_options toy = {0};
     const nd_train_options options = {.batch = 4, .epochs = 1, .classes = 3};
-    nd_dataset *d = counting(0);
+    nd_dataset *d = toy_dataset(0);
     refuses(toy, "step", d, &options, ND_ERR_DATA, "the data set has no rows");
     nd_dataset_destroy(d);
     refuses(toy, "step", NULL, &options, ND_ERR_MEMORY, "out of memory");
 
-    d = counting(10);
+    d = toy_dataset(10);
     nd_tensor_set_i64(nd_dataset_array(d, "y"), 7, 3);
     refuses(toy, "step", d, &options, ND_ERR_DATA, "the labels \"y\": row 7 has 3, but 3 classes are 0 to 2");
     refuses(toy, "step", d, &(nd_train_options){.batch = 4, .epochs = 1, .classes = 3, .labels = "z"}, ND_ERR_ARGUMENT,
@@ -186,7 +163,7 @@ END_TEST
 
 START_TEST(checks_the_program)
 {
-    nd_dataset *d = counting(10);
+    nd_dataset *d = toy_dataset(10);
     const nd_train_options options = {.batch = 4, .epochs = 1};
     refuses((toy_options){.cannot_bind = true}, "step", d, &options, ND_ERR_STATE,
             "step: B=2: this program runs with B=4 only, and nothing here can compile it again");
@@ -213,7 +190,7 @@ START_TEST(checks_the_program)
     nd_program_destroy(failed);
 
     /* Whole batches need no other program, with or without a dimension. */
-    nd_dataset *eight = counting(8);
+    nd_dataset *eight = toy_dataset(8);
     nd_program *p = toy_program((toy_options){.cannot_bind = true});
     nd_state *state = nd_state_create(p, 1);
     h = nd_train(p, "step", state, eight, &options);
@@ -235,7 +212,7 @@ END_TEST
 START_TEST(checks_the_files)
 {
     char path[512], message[600];
-    nd_dataset *d = counting(10);
+    nd_dataset *d = toy_dataset(10);
     strcpy(path, temp_path("no/file"));
     snprintf(message, sizeof message, "%s cannot be written: No such file or directory", path);
     const nd_train_options options[] = {{.batch = 4, .epochs = 1, .history = path},
@@ -641,7 +618,7 @@ START_TEST(stops_at_nan)
 {
     nd_program *p = toy_program((toy_options){0});
     nd_state *state = nd_state_create(p, 2);
-    nd_dataset *d = counting(10);
+    nd_dataset *d = toy_dataset(10);
     char path[512];
     strcpy(path, temp_path("nan.csv"));
     nd_tensor_set(nd_dataset_array(d, "x"), 2 * 5, NAN); /* row 5 */
@@ -676,7 +653,7 @@ START_TEST(an_error_while_running)
     nd_program *p = toy_program((toy_options){.interpreted = true});
     nd_state *state = nd_state_create(p, 2);
     nd_program *bad = toy_program((toy_options){.interpreted = true, .interpret_fails = ND_ERR_MEMORY});
-    nd_dataset *d = counting(10);
+    nd_dataset *d = toy_dataset(10);
     nd_history *h = nd_train(bad, "step", state, d, &(nd_train_options){.batch = 4, .epochs = 3});
     ck_assert_str_eq(nd_history_error(h), "step: out of memory");
     ck_assert_int_eq(nd_history_status(h), ND_ERR_MEMORY);
@@ -766,204 +743,11 @@ START_TEST(writes_its_files)
 }
 END_TEST
 
-/* -- progress ----------------------------------------------------------------------------------------------------- */
-
-#define HEAVY "\xE2\x94\x81"
-#define HALF "\xE2\x95\xB8"
-#define LIGHT "\xE2\x94\x80"
-#define FOUR(x) x x x x
-
-static char *two_names[] = {"loss", "acc"};
-
-static const struct {
-    nd__progress_line line;
-    int width;
-    const char *text;
-} lines[] = {
-    {{3, 5, 1240, 1875, 2, two_names, (double[]){0.0912, 0.973}, 5720.4, 0.11, false},
-     100,
-     "epoch 3/5  " FOUR(HEAVY HEAVY HEAVY)
-         HEAVY HEAVY HEAVY HALF FOUR(LIGHT LIGHT) "  1240/1875  loss 0.0912  acc 97.3 %  5720/s  0.11 s left"},
-    {{3, 5, 1240, 1875, 2, two_names, (double[]){0.0912, 0.973}, 5720.4, 0.11, false}, /* a narrow terminal: no bar */
-     60,
-     "epoch 3/5  1240/1875  loss 0.0912  acc 97.3 %  5720/s  0.11 s left"},
-    {{3, 5, 11, 16, 0, NULL, NULL, 0, 75, false},
-     45,
-     "epoch 3/5  " FOUR(HEAVY) HEAVY HEAVY LIGHT LIGHT LIGHT "  11/16  1 min 15 s left"},
-    {{9, 10, 10, 10, 1, two_names, (double[]){123.456}, 12345, 7384, true},
-     0,
-     "epoch  9/10  loss 123.46  12.3k steps/s  2 h 03 min"},
-    {{10, 10, 7, 10, 1, two_names, (double[]){-0.00001234}, 0.05123, 12.6, true},
-     0,
-     "epoch 10/10   7/10  loss -1.234e-05  0.0512 steps/s  13 s"},
-    {{1, 1, 1, 1, 2, two_names, (double[]){NAN, NAN}, INFINITY, 0, true}, 0, "epoch 1/1  loss nan  acc nan  0.0 ms"},
-    {{1, 1, 1, 1, 2, two_names, (double[]){INFINITY, 1}, 0.995, -1, true},
-     0,
-     "epoch 1/1  loss inf  acc 100.0 %  1.00 steps/s"},
-    {{1, 1, 1, 1, 1, two_names, (double[]){1.5e30}, 9.96, -1, true}, 0, "epoch 1/1  loss 1.5e+30  10.0 steps/s"},
-    {{1, 1, 1, 1, 1, two_names, (double[]){5e-324}, 9999.6, -1, true}, 0, "epoch 1/1  loss 5e-324  10.0k steps/s"},
-};
-
-START_TEST(progress_lines)
-{
-    nd__text text = {0};
-    nd__progress_text(&text, &lines[_i].line, lines[_i].width);
-    ck_assert(!text.failed);
-    ck_assert_str_eq(text.data, lines[_i].text);
-    nd__text_release(&text);
-}
-END_TEST
-
-/* What a training shows on a stream that is no terminal. */
-START_TEST(progress_in_a_file)
-{
-    nd_program *p = toy_program((toy_options){0});
-    nd_state *state = nd_state_create(p, 0);
-    nd_dataset *d = counting(10);
-    char path[512];
-    strcpy(path, temp_path("progress.txt"));
-    FILE *file = fopen(path, "w");
-    int left = 4;
-    nd_history_destroy(nd_train(
-        p, "step", state, d,
-        &(nd_train_options){.batch = 4, .epochs = 3, .progress = file, .stop = countdown, .stop_self = &left}));
-    fclose(file);
-    char *text = temp_read(path);
-    ck_assert_msg(strncmp(text, "epoch 1/3  loss ", 16) == 0, "%s", text);
-    char *second = strchr(text, '\n') + 1;
-    ck_assert_msg(strncmp(second, "epoch 2/3  1/3  loss ", 21) == 0, "%s", text);
-    ck_assert_str_eq(strchr(second, '\n') + 1, "stopped, as asked\n");
-    ck_assert_ptr_null(strchr(text, '\r'));
-    free(text);
-    nd_state_destroy(state);
-    nd_dataset_destroy(d);
-    nd_program_destroy(p);
-}
-END_TEST
-
-START_TEST(progress_on_a_terminal)
-{
-    int master = posix_openpt(O_RDWR | O_NOCTTY);
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0)
-        return; /* no terminals here */
-    FILE *file = fopen(ptsname(master), "w");
-    ck_assert_ptr_nonnull(file);
-    setenv("TERM", "xterm", 1);
-    nd_program *p = toy_program((toy_options){0});
-    nd_state *state = nd_state_create(p, 0);
-    nd_dataset *d = counting(10);
-    nd_history_destroy(nd_train(p, "step", state, d, &(nd_train_options){.batch = 4, .epochs = 2, .progress = file}));
-    char text[8000];
-    ssize_t n = 0, more;
-    fclose(file);
-    while ((more = read(master, text + n, sizeof text - 1 - (size_t)n)) > 0)
-        n += more;
-    close(master);
-    ck_assert_int_gt(n, 0);
-    text[n] = '\0';
-    ck_assert_msg(strncmp(text, "\repoch 1/2  " HEAVY, 13) == 0, "%s", text); /* the first step is shown at once, */
-    ck_assert_ptr_nonnull(strstr(text, "1/3  loss "));
-    ck_assert_ptr_nonnull(strstr(text, " left\x1B[K\repoch 1/2  " FOUR(HEAVY))); /* then drawn over, */
-    ck_assert_ptr_nonnull(strstr(text, "s\x1B[K\r\n\repoch 2/2"));               /* and the last one stays */
-    int drawn = 0;
-    for (char *at = text; (at = strstr(at, "\x1B[K")); at++)
-        drawn++;
-    ck_assert_int_le(drawn, 4); /* not at every step */
-    nd_state_destroy(state);
-    nd_dataset_destroy(d);
-    nd_program_destroy(p);
-}
-END_TEST
-
-/* -- predictions -------------------------------------------------------------------------------------------------- */
-
-START_TEST(predicts)
-{
-    nd_program *p = toy_program((toy_options){0}), *fixed = toy_program((toy_options){.cannot_bind = true});
-    nd_dataset *d = counting(7), *eight = counting(8), *none = counting(0);
-    for (int64_t batch = 0; batch <= 7; batch++) {
-        nd_tensor *t = nd_predict(p, "predict", NULL, d, &(nd_predict_options){.batch = batch});
-        ck_assert_str_eq(nd_tensor_error(t), "");
-        ck_assert(nd_tensor_same_bits(t, nd_dataset_array(d, "x")));
-        nd_tensor_destroy(t);
-    }
-    nd_tensor *t = nd_predict(fixed, "predict", NULL, eight, &(nd_predict_options){.dimension = "N"});
-    ck_assert(nd_tensor_same_bits(t, nd_dataset_array(eight, "x"))); /* the program's own size */
-    nd_tensor_destroy(t);
-
-    nd_state *state = nd_state_create(p, 1);
-    const struct {
-        const char *function;
-        nd_dataset *dataset;
-        int64_t batch;
-        nd_status status;
-        const char *message;
-    } bad[] = {
-        {"predict", none, 0, ND_ERR_DATA, "the data set has no rows"},
-        {"predict", d, -1, ND_ERR_ARGUMENT, "batches of -1 rows: a batch has at least 1"},
-        {"nothing", d, 4, ND_ERR_ARGUMENT, "nothing: the function has no output"},
-        {"step", d, 4, ND_ERR_ARGUMENT,
-         "step: output 1 is f32[] for 4 rows, but a prediction has as many rows as the batch"},
-        {"read_raw", d, 4, ND_ERR_ARGUMENT,
-         "read_raw: output 1 is i32[] for 4 rows, but a prediction has as many rows as the batch"},
-        {"guess", d, 4, ND_ERR_ARGUMENT, "the program has no function \"guess\""},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        double accuracy = 0;
-        t = nd_predict(p, bad[i].function, state, bad[i].dataset, &(nd_predict_options){.batch = bad[i].batch});
-        ck_assert_str_eq(nd_tensor_error(t), bad[i].message);
-        ck_assert_int_eq(nd_tensor_status(t), bad[i].status);
-        ck_assert_int_eq(nd_accuracy(p, bad[i].function, state, bad[i].dataset,
-                                     &(nd_predict_options){.batch = bad[i].batch}, "y", &accuracy),
-                         bad[i].status);
-        ck_assert_str_eq(nd_dataset_error(bad[i].dataset), bad[i].message);
-        ck_assert(isnan(accuracy));
-        nd_tensor_destroy(t);
-    }
-    nd_state_destroy(state);
-    nd_dataset_destroy(d);
-    nd_dataset_destroy(eight);
-    nd_dataset_destroy(none);
-    nd_program_destroy(p);
-    nd_program_destroy(fixed);
-}
-END_TEST
-
-START_TEST(accuracy_counts)
-{
-    nd_program *p = toy_program((toy_options){0});
-    nd_dataset *d = nd_dataset_create();
-    const float logits[] = {1, 2, 2, 1, 3, 3, NAN, 9, 9, NAN, -INFINITY, -INFINITY}; /* 1, 0, 0, 0, 1, 0 */
-    nd_tensor *x = nd_tensor_of(ND_F32, ND_SHAPE(6, 2), logits),
-              *y = nd_tensor_of(ND_I64, ND_SHAPE(6), (int64_t[]){1, 0, 0, 0, 1, 1}),
-              *wide = nd_tensor_zeros(ND_I32, ND_SHAPE(6, 2)), *floats = nd_tensor_zeros(ND_F32, ND_SHAPE(6));
-    double accuracy;
-    nd_dataset_add(d, "x", x);
-    nd_dataset_add(d, "y", y);
-    nd_dataset_add(d, "wide", wide);
-    nd_dataset_add(d, "floats", floats);
-    ck_assert_int_eq(nd_accuracy(p, "predict", NULL, d, NULL, "y", &accuracy), ND_OK);
-    ck_assert(accuracy == 5 / 6.0);
-    ck_assert_int_eq(nd_accuracy(p, "predict", NULL, d, NULL, "z", &accuracy), ND_ERR_ARGUMENT);
-    ck_assert_str_eq(nd_dataset_error(d), "there is no array \"z\"");
-    ck_assert_int_eq(nd_accuracy(p, "predict", NULL, d, NULL, "wide", &accuracy), ND_ERR_ARGUMENT);
-    ck_assert_str_eq(nd_dataset_error(d), "the labels \"wide\" are i32[6,2], not one integer for each row");
-    ck_assert_int_eq(nd_accuracy(p, "predict", NULL, d, NULL, "floats", &accuracy), ND_ERR_ARGUMENT);
-    ck_assert_int_eq(nd_accuracy(p, "predict", NULL, d, NULL, "y", NULL), ND_ERR_ARGUMENT);
-    ck_assert_int_eq(nd_accuracy(p, "predict", NULL, NULL, NULL, "y", &accuracy), ND_ERR_MEMORY);
-    nd_dataset_destroy(d);
-    nd_tensor *all[] = {x, y, wide, floats};
-    for (int i = 0; i < 4; i++)
-        nd_tensor_destroy(all[i]);
-    nd_program_destroy(p);
-}
-END_TEST
-
 /* -- memory ------------------------------------------------------------------------------------------------------- */
 
 START_TEST(survives_out_of_memory)
 {
-    nd_dataset *d = counting(10);
+    nd_dataset *d = toy_dataset(10);
     char csv[512], svg[512], checkpoint[512];
     strcpy(csv, temp_path("memory.csv"));
     strcpy(svg, temp_path("memory.svg"));
@@ -1022,11 +806,6 @@ int main(void)
     tcase_add_test(t, stops_at_nan);
     tcase_add_test(t, an_error_while_running);
     tcase_add_test(t, writes_its_files);
-    tcase_add_loop_test(t, progress_lines, 0, sizeof lines / sizeof *lines);
-    tcase_add_test(t, progress_in_a_file);
-    tcase_add_test(t, progress_on_a_terminal);
-    tcase_add_test(t, predicts);
-    tcase_add_test(t, accuracy_counts);
     tcase_add_test(t, survives_out_of_memory);
     suite_add_tcase(suite, t);
     return run_suite(suite);

@@ -200,3 +200,20 @@ int toy_specialised(const nd_program *program)
 {
     return ((toy *)program->info.self)->asked;
 }
+
+nd_dataset *toy_dataset(int64_t rows)
+{
+    nd_dataset *d = nd_dataset_create();
+    nd_tensor *x = nd_tensor_zeros(ND_F32, ND_SHAPE(rows, 2)), *y = nd_tensor_zeros(ND_I32, ND_SHAPE(rows));
+    for (int64_t i = 0; i < rows; i++) {
+        nd_tensor_set(x, 2 * i, (double)i);
+        nd_tensor_set(x, 2 * i + 1, -(double)i);
+        nd_tensor_set_i64(y, i, i % 3);
+    }
+    nd_dataset_add(d, "unused", y);
+    nd_dataset_add(d, "x", x);
+    nd_dataset_add(d, "y", y);
+    nd_tensor_destroy(x);
+    nd_tensor_destroy(y);
+    return d;
+}

@@ -12,6 +12,7 @@
 #ifndef TESTS_TOY_PROGRAM_H
 #define TESTS_TOY_PROGRAM_H
 
+#include "nadir/data.h"
 #include "nadir/program.h"
 
 typedef struct toy_options {
@@ -26,5 +27,8 @@ typedef struct toy_options {
 nd_program *toy_program(toy_options options);
 /* How often the back end of `program` was asked for another batch size. */
 int toy_specialised(const nd_program *program);
+
+/* x[i] = (i, -i), y[i] = i % 3. */
+nd_dataset *toy_dataset(int64_t rows);
 
 #endif

@@ -3,11 +3,12 @@
 #include "compiler/lowered.h"
 #include "compiler/schedule/cost.h"
 #include "runtime/platform.h"
+#include "runtime/tensor.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ROUNDS = 1000, LEAST_ROUNDS = 5, ALIGN = 64 };
+enum { MOST_ROUNDS = 1000, LEAST_ROUNDS = 5 };
 
 /* A plan that does one step of another. */
 static nd__plan one_step(const nd__plan *plan, int step)
@@ -64,18 +65,16 @@ static nd_status profile(const nd__lowered *l, const nd__plan *plan, void *state
 {
     char text[ND__MESSAGE] = "";
     const int n = plan->steps.count;
-    const size_t size = ((size_t)(plan->arena_size + plan->worker_size) + ALIGN) / ALIGN * ALIGN;
     nd__plan *plans = nd__arena_alloc(arena, (size_t)n, sizeof *plans);
     const nd__plan **pointers = nd__arena_alloc(arena, (size_t)n, sizeof *pointers);
     double *samples = malloc((size_t)n * MOST_ROUNDS * sizeof *samples + 1);
-    void *memory = aligned_alloc(ALIGN, size);
+    nd__storage *memory = nd__storage_create((size_t)(plan->arena_size + plan->worker_size));
     nd__native *native = NULL;
     nd_status status = ND_OK;
     if (!plans || !pointers || !samples || !memory) {
         status = nd__no_memory(message);
         goto done;
     }
-    memset(memory, 0, size);
     for (int i = 0; i < n; i++) {
         plans[i] = one_step(plan, i);
         pointers[i] = &plans[i];
@@ -94,12 +93,12 @@ static nd_status profile(const nd__lowered *l, const nd__plan *plan, void *state
         nd__message_set(message, status, "%s", text);
         goto done;
     }
-    int rounds = sample(native, n, state, memory, in, out, seconds, samples);
+    int rounds = sample(native, n, state, nd__storage_data(memory), in, out, seconds, samples);
     for (int i = 0; i < n; i++)
         fill_row(plan, &plan->steps.items[i], samples + (size_t)i * MOST_ROUNDS, rounds, &rows[i]);
 done:
     nd__native_destroy(native);
-    free(memory);
+    nd__storage_release(memory);
     free(samples);
     return status;
 }

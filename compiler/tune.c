@@ -2,13 +2,14 @@
  *
  * The functions are scheduled again and again, each time with the next alternative of every kernel that has a choice,
  * and what came of it, kernel and copies, is compiled and run alone. So as many kernels are tried at once as there are,
- * and what is timed is what the schedule makes of a choice, epilogue and all. The data are zeros: no kernel's speed
- * depends on them.
+ * and what is timed is what the schedule makes of a choice, epilogue and all. The data are zeros, which slow nothing
+ * down, as subnormals would.
  *
  * The least of many short runs counts, which interruptions do not touch. What seems faster than the usual choice is
  * measured again, in turn with it, and has to be faster by more than noise: else the usual one stays. */
 #include "compiler/interp/interp.h"
 #include "compiler/tuning.h"
+#include "runtime/tensor.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,60 +97,61 @@ static bool collect(tuner *t, const nd__plan *plan, const nd__steps *steps)
 
 /* -- measuring ---------------------------------------------------------------------------------------------------- */
 
-static void *aligned_zeros(size_t size)
-{
-    const size_t whole = (size / ALIGN + 1) * ALIGN;
-    void *memory = aligned_alloc(ALIGN, whole);
-    return memory ? memset(memory, 0, whole) : NULL;
-}
-
-/* What a plan is called with, all zeros. */
+/* What a plan is called with, all zeros: one block of memory. */
 typedef struct arguments {
+    nd__storage *block;
     void *state, *arena, **in, **out;
-    int in_count, out_count;
 } arguments;
 
-static void **memory_of(const nd__plan *plan, nd__where where, int count)
+/* Where the next so many bytes of the block begin. */
+static size_t place(size_t *size, size_t bytes)
 {
-    void **memory = calloc((size_t)count + 1, sizeof *memory);
-    bool whole = memory;
-    for (int i = 0; whole && i < plan->buffer_count; i++) {
+    const size_t at = *size;
+    *size += (bytes / ALIGN + 1) * ALIGN;
+    return at;
+}
+
+/* The places of inputs or outputs, behind the state; 0: it is not used. NULL: memory ran out. */
+static size_t *place_ports(tuner *t, const nd__plan *plan, nd__where where, int count, size_t *size)
+{
+    size_t *places = nd__arena_alloc(&t->arena, (size_t)count, sizeof *places);
+    for (int i = 0; places && i < plan->buffer_count; i++) {
         const nd__buffer *b = &plan->buffers[i];
-        if (b->where != where || memory[b->index])
-            continue;
-        memory[b->index] = aligned_zeros((size_t)b->elems * nd_dtype_size(b->dtype));
-        whole = memory[b->index];
+        if (b->where == where && places[b->index] == 0)
+            places[b->index] = place(size, (size_t)b->elems * nd_dtype_size(b->dtype));
     }
-    for (int i = 0; memory && !whole && i < count; i++)
-        free(memory[i]);
-    if (!whole)
-        free(memory);
-    return whole ? memory : NULL;
+    return places;
 }
 
-/* Release them also after a failure. */
-static bool make_arguments(const nd_module *m, const nd__plan *plan, arguments *a)
+static void **pointers_to(tuner *t, unsigned char *data, const size_t *places, int count)
 {
-    size_t *offsets = calloc((size_t)m->variable_count + 1, sizeof *offsets);
-    *a = (arguments){.in_count = plan->input_count, .out_count = plan->output_count};
-    a->state = offsets ? aligned_zeros(nd__state_layout(m, offsets)) : NULL;
-    a->arena = aligned_zeros((size_t)(plan->arena_size + plan->worker_size));
-    a->in = memory_of(plan, ND__IN_INPUT, plan->input_count);
-    a->out = memory_of(plan, ND__IN_OUTPUT, plan->output_count);
-    free(offsets);
-    return a->state && a->arena && a->in && a->out;
+    void **pointers = nd__arena_alloc(&t->arena, (size_t)count, sizeof *pointers);
+    for (int i = 0; pointers && i < count; i++)
+        pointers[i] = data + places[i];
+    return pointers;
 }
 
-static void release_arguments(arguments *a)
+/* false: memory ran out. The block is the caller's. */
+static bool make_arguments(tuner *t, const nd__plan *plan, arguments *a)
 {
-    for (int i = 0; a->in && i < a->in_count; i++)
-        free(a->in[i]);
-    for (int i = 0; a->out && i < a->out_count; i++)
-        free(a->out[i]);
-    free(a->in);
-    free(a->out);
-    free(a->arena);
-    free(a->state);
+    const nd_module *m = t->l->m;
+    size_t size = 0, *offsets = nd__arena_alloc(&t->arena, (size_t)m->variable_count, sizeof *offsets);
+    *a = (arguments){.block = NULL};
+    if (!offsets)
+        return false;
+    place(&size, nd__state_layout(m, offsets));
+    const size_t arena = place(&size, (size_t)(plan->arena_size + plan->worker_size));
+    const size_t *in = place_ports(t, plan, ND__IN_INPUT, plan->input_count, &size);
+    const size_t *out = place_ports(t, plan, ND__IN_OUTPUT, plan->output_count, &size);
+    a->block = in && out ? nd__storage_create(size) : NULL;
+    if (!a->block)
+        return false;
+    unsigned char *data = nd__storage_data(a->block);
+    a->state = data;
+    a->arena = data + arena;
+    a->in = pointers_to(t, data, in, plan->input_count);
+    a->out = pointers_to(t, data, out, plan->output_count);
+    return a->in && a->out;
 }
 
 static double least_time(nd_entry entry, const arguments *a)
@@ -186,7 +188,7 @@ static nd_status measure(tuner *t, const nd__plan *plan, nd__message *message)
     nd__native *native = NULL;
     nd_status status = ND_OK;
     const nd__plan **pointers = nd__arena_alloc(&t->arena, (size_t)t->count, sizeof *pointers);
-    if (!make_arguments(t->l->m, plan, &given) || !pointers)
+    if (!make_arguments(t, plan, &given) || !pointers)
         status = nd__no_memory(message);
     for (int i = 0; i < t->count && status == ND_OK; i++)
         pointers[i] = &t->plans[i];
@@ -199,7 +201,7 @@ static nd_status measure(tuner *t, const nd__plan *plan, nd__message *message)
         note(&t->trials[t->numbers[i]], &t->plans[i].steps.items[0].made->choice,
              least_time(nd__native_entry(native, i), &given));
     nd__native_destroy(native);
-    release_arguments(&given);
+    nd__storage_release(given.block);
     return status;
 }
 

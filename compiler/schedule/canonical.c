@@ -1,6 +1,5 @@
 /* Reductions over several axes become reductions over one, after another; products of one pair of matrices lose their
- * batch axes;
- * sums of what a pool's gradient spreads sums of the gradient.
+ * batch axes; sums of what a pool's gradient spreads become sums of the gradient.
  *
  * doc/bits.md defines a reduction over several axes as what is done here: the reduced axes that end the shape are one
  * row, the other ones are chains over those sums, the inner ones first, and axes of size 1 do not count. Every chain

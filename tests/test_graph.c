@@ -239,14 +239,21 @@ START_TEST(windows)
          "\n  note: operand 1 is %14 i32[3,3,4,6], made by cast",
          WINDOWS_OF_5;
          nd_conv2d_at("at:1", v, nd_cast_at("", k, ND_I32), NULL));
-    SAYS("at:1: conv2d_dx: the convolution of f32[B=32,4,9,4] gives f32[B=32,2,7,6], not f32[B=32,1,7,6]\n  note: "
+    SAYS("at:1: conv2d_transpose: the convolution of f32[B=32,4,9,4] gives f32[B=32,2,7,6], not f32[B=32,1,7,6]\n  note: "
          "operand 0 is "
          "%14 f32[B=32,1,7,6], made by slice" KERNEL,
          WINDOWS(ND_SHAPE(l.B, 2, 7, 6), ND_SHAPE(3, 3, 4, 6));
          o.size[0] = 4; nd_conv2d_transpose_at("at:1", nd_at_at("", v, ":, :1"), k, &o));
     SAYS("at:1: conv1d: \"x\" is f32[2,3], expected rank 3: [N, length, channels]" X, WINDOWS_OF_5; (void)v;
          nd_conv1d_at("at:1", l.x, k, &o));
-    SAYS("at:1: max_pool: the padding along the width is not smaller than the window's 2" IMAGE, WINDOWS_OF_5;
+    SAYS("at:1: conv1d: a window of width 9 does not fit 5 and 0 of padding\n"
+         "  note: operand 0, %18 f32[B=32,1,5,4], is the reshape made at at:1\n"
+         "  note: operand 1, %20 f32[1,3,4,6], is the reshape made at at:1",
+         WINDOWS_OF_5; o.dilation[0] = 4;
+         nd_conv1d_at("at:1", nd_at_at("", v, ":, 0"), nd_at_at("", k, "0"), &o));
+    SAYS("at:1: avg_pool1d: windows of width 2 over 5 elements with 2 and 0 of padding: some have no element",
+         WINDOWS_OF_5; p.low[0] = 2; nd_avg_pool1d_at("at:1", nd_at_at("", v, ":, 0"), &p));
+    SAYS("at:1: max_pool2d: the padding along the width is not smaller than the window's 2" IMAGE, WINDOWS_OF_5;
          p.low[1] = 2; nd_max_pool2d_at("at:1", v, &p));
     SAYS("at:1: max_pool2d: the window's height 0 is less than 1", WINDOWS_OF_5; p.window[0] = 0;
          nd_max_pool2d_at("at:1", v, &p));

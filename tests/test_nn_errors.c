@@ -100,7 +100,7 @@ START_TEST(errors)
     case 14:
         one = nd_conv1d_layer(4, 4, ND_RELU, NULL);
         nd_layer_call(one, cube, NULL);
-        want = "conv2d: a window of width 4 does not fit 3 and 0 of padding";
+        want = "conv1d: a window of width 4 does not fit 3 and 0 of padding";
         break;
     case 15:
         one = nd_max_pool1d_layer(NULL);

@@ -217,6 +217,7 @@ struct nd_module {
     int dim_count, dim_room;
     nd__symbol *symbols;
     int symbol_count, symbol_room;
+    const char *called;   /* what errors call the op that is being made; NULL: its name */
     nd_value *seed_input; /* the init function's input, once a random initialiser needs it */
 };
 

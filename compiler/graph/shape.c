@@ -19,14 +19,14 @@ static bool size_is_good(rule_call *c, int64_t size, const char *what, int axis)
     if (axis >= 0)
         snprintf(of, sizeof of, " of axis %d", axis);
     return REFUSE(c, size < 0 ? "%s: the %s %lld%s is negative" : "%s: the %s %lld%s is neither a size nor a named dimension of this module",
-                  nd__ops[c->op].name, what, (long long)size, of);
+                  c->name, what, (long long)size, of);
 }
 
 /* A shape that a caller gave. */
 static bool shape_is_good(rule_call *c, const nd_shape *shape)
 {
     if (shape->rank < 0 || shape->rank > ND_MAX_RANK)
-        return REFUSE(c, "%s: rank %d is outside 0..%d", nd__ops[c->op].name, shape->rank, ND_MAX_RANK);
+        return REFUSE(c, "%s: rank %d is outside 0..%d", c->name, shape->rank, ND_MAX_RANK);
     for (int i = 0; i < shape->rank; i++)
         if (!size_is_good(c, shape->dims[i], "size", i))
             return false;
@@ -40,7 +40,7 @@ static bool rule_GIVEN(rule_call *c)
     if (!shape_is_good(c, &shape))
         return false;
     if (nd_dtype_size(dtype) == 0)
-        return REFUSE(c, "%s: %s values are for the host only, a graph cannot compute with them", nd__ops[c->op].name, nd_dtype_name(dtype));
+        return REFUSE(c, "%s: %s values are for the host only, a graph cannot compute with them", c->name, nd_dtype_name(dtype));
     if (c->op == ND__OP_constant) {
         const nd__data *data = attr(c, ND__A_data)->data;
         int64_t n = nd__size_product(c->m, shape.rank, shape.dims);
@@ -70,7 +70,7 @@ static bool number_dtype(rule_call *c)
     nd_dtype dtype = (nd_dtype)attr(c, ND__A_dtype)->i;
     if (nd_dtype_is_float(dtype) || nd_dtype_is_integer(dtype))
         return true;
-    return REFUSE(c, "%s: %s is no number", nd__ops[c->op].name, nd_dtype_name(dtype));
+    return REFUSE(c, "%s: %s is no number", c->name, nd_dtype_name(dtype));
 }
 
 static bool rule_SIZE(rule_call *c)
@@ -82,7 +82,7 @@ static bool axis_is_good(rule_call *c, int64_t axis, int rank)
 {
     if (axis >= 0 && axis < rank)
         return true;
-    return REFUSE(c, "%s: axis %lld is outside the %d axes", nd__ops[c->op].name, (long long)axis, rank);
+    return REFUSE(c, "%s: axis %lld is outside the %d axes", c->name, (long long)axis, rank);
 }
 
 static bool rule_IOTA(rule_call *c)
@@ -108,10 +108,10 @@ static bool same(rule_call *c, int first)
     for (int i = first + 1; i < c->n; i++) {
         const nd_value *b = c->in[i];
         if (b->dtype != a->dtype)
-            return REFUSE(c, "%s: dtypes differ, %s and %s; nothing is promoted, use nd_cast", nd__ops[c->op].name, nd_dtype_name(a->dtype),
+            return REFUSE(c, "%s: dtypes differ, %s and %s; nothing is promoted, use nd_cast", c->name, nd_dtype_name(a->dtype),
                           nd_dtype_name(b->dtype));
         if (!nd__shape_equal(&a->shape, &b->shape))
-            return REFUSE(c, "%s: shapes differ, %s and %s", nd__ops[c->op].name, show(c, a), show(c, b));
+            return REFUSE(c, "%s: shapes differ, %s and %s", c->name, show(c, a), show(c, b));
     }
     return true;
 }
@@ -151,12 +151,12 @@ static bool rule_REDUCE(rule_call *c)
     nd_shape in = c->in[0]->shape, out = {0};
     int next = 0;
     if (axes->count > in.rank)
-        return REFUSE(c, "%s: %d axes for %s", nd__ops[c->op].name, axes->count, show(c, c->in[0]));
+        return REFUSE(c, "%s: %d axes for %s", c->name, axes->count, show(c, c->in[0]));
     for (int i = 0; i < axes->count; i++) {
         if (!axis_is_good(c, axes->ints[i], in.rank))
             return false;
         if (i > 0 && axes->ints[i] <= axes->ints[i - 1])
-            return REFUSE(c, "%s: axes are not ascending, or one is named twice", nd__ops[c->op].name);
+            return REFUSE(c, "%s: axes are not ascending, or one is named twice", c->name);
     }
     for (int i = 0; i < in.rank; i++)
         if (next < axes->count && axes->ints[next] == i)
@@ -173,7 +173,7 @@ static bool rule_ARGREDUCE(rule_call *c)
     if (!axis_is_good(c, axis, in.rank))
         return false;
     if (in.dims[axis] == 0)
-        return REFUSE(c, "%s: axis %lld of %s is empty", nd__ops[c->op].name, (long long)axis, show(c, c->in[0]));
+        return REFUSE(c, "%s: axis %lld of %s is empty", c->name, (long long)axis, show(c, c->in[0]));
     for (int i = 0; i < in.rank; i++)
         if (i != axis)
             out.dims[out.rank++] = in.dims[i];
@@ -393,16 +393,16 @@ static bool argument_fits(rule_call *c, const nd_function *f, int parameter, nd_
     const nd_value *p = f->inputs[parameter];
     if (p->dtype == dtype && nd__shape_equal(&p->shape, shape))
         return true;
-    return REFUSE(c, "%s: \"%s\" takes %s for its input \"%s\", got %s%s", nd__ops[c->op].name, title(f), show(c, p), p->name,
+    return REFUSE(c, "%s: \"%s\" takes %s for its input \"%s\", got %s%s", c->name, title(f), show(c, p), p->name,
                   nd__show_type(c->m, dtype, shape), as);
 }
 
 static bool takes_operands(rule_call *c, const nd_function *f, int first)
 {
     if (f->update_count > 0)
-        return REFUSE(c, "%s: the function \"%s\" assigns variables; only an entry point may", nd__ops[c->op].name, title(f));
+        return REFUSE(c, "%s: the function \"%s\" assigns variables; only an entry point may", c->name, title(f));
     if (f->input_count != c->n - first)
-        return REFUSE(c, "%s: the function \"%s\" takes %d value%s, got %d", nd__ops[c->op].name, title(f), f->input_count, f->input_count == 1 ? "" : "s", c->n - first);
+        return REFUSE(c, "%s: the function \"%s\" takes %d value%s, got %d", c->name, title(f), f->input_count, f->input_count == 1 ? "" : "s", c->n - first);
     for (int i = 0; i < f->input_count; i++)
         if (!argument_fits(c, f, i, c->in[first + i]->dtype, &c->in[first + i]->shape, ""))
             return false;
@@ -516,7 +516,7 @@ bool nd__infer(nd_module *m, nd__op op, nd_place place, int input_count, nd_valu
                nd__type **results)
 {
     const nd__op_info *info = &nd__ops[op];
-    rule_call c = {m, op, place, input_count, inputs, attrs, 0, *results};
+    rule_call c = {m, op, m->called ? m->called : nd__ops[op].name, place, input_count, inputs, attrs, 0, *results};
     if (info->arity >= 0 && input_count != info->arity)
         return REFUSE(&c, "%s: expected %d operands, got %d", info->name, info->arity, input_count);
     for (int i = 0; i < input_count; i++)

@@ -10,6 +10,7 @@
 typedef struct rule_call {
     nd_module *m;
     nd__op op;
+    const char *name; /* what errors call it */
     nd_place place;
     int n;
     nd_value *const *in;

@@ -12,10 +12,10 @@ static bool pair_is_good(rule_call *c, nd__attr_key key, const char *what, int64
 {
     const nd__attr *a = attr(c, key);
     if (a->count != 2)
-        return REFUSE(c, "%s: expected two numbers for the %s, along height and width", nd__ops[c->op].name, what);
+        return REFUSE(c, "%s: expected two numbers for the %s, along height and width", c->name, what);
     for (int i = 0; i < 2; i++)
         if (a->ints[i] < least || nd__size_is_named(a->ints[i]))
-            return REFUSE(c, "%s: the %s %lld along the %s is not a number from %lld", nd__ops[c->op].name, what,
+            return REFUSE(c, "%s: the %s %lld along the %s is not a number from %lld", c->name, what,
                           (long long)a->ints[i], axis_names[i], (long long)least);
     return true;
 }
@@ -24,10 +24,10 @@ static bool pair_is_good(rule_call *c, nd__attr_key key, const char *what, int64
 static bool image_is_good(rule_call *c, const nd_value *v, const char *what, const char *axes, int first)
 {
     if (v->shape.rank != 4)
-        return REFUSE(c, "%s: the %s is %s, expected rank 4: %s", nd__ops[c->op].name, what, show(c, v), axes);
+        return REFUSE(c, "%s: the %s is %s, expected rank 4: %s", c->name, what, show(c, v), axes);
     for (int i = first; i < 4; i++)
         if (nd__size_is_named(v->shape.dims[i]))
-            return REFUSE(c, "%s: axis %d of the %s %s is named, %s", nd__ops[c->op].name, i, what, show(c, v),
+            return REFUSE(c, "%s: axis %d of the %s %s is named, %s", c->name, i, what, show(c, v),
                           first ? "only the batch may be" : "a kernel has none");
     return true;
 }
@@ -40,9 +40,9 @@ static bool places(rule_call *c, int axis, int64_t size, int64_t kernel, int64_t
     if (__builtin_mul_overflow(kernel - 1, dilation, &extent) || __builtin_add_overflow(extent, 1, &extent) ||
         __builtin_add_overflow(size, low, &padded) || __builtin_add_overflow(padded, high, &padded) ||
         nd__size_is_named(padded))
-        return REFUSE(c, "%s: the %s becomes too large", nd__ops[c->op].name, axis_names[axis]);
+        return REFUSE(c, "%s: the %s becomes too large", c->name, axis_names[axis]);
     if (extent > padded)
-        return REFUSE(c, "%s: a window of %s %lld does not fit %lld and %lld of padding", nd__ops[c->op].name,
+        return REFUSE(c, "%s: a window of %s %lld does not fit %lld and %lld of padding", c->name,
                       axis_names[axis], (long long)extent, (long long)size, (long long)(low + high));
     *count = (padded - extent) / attr(c, ND__A_stride)->ints[axis] + 1;
     return true;
@@ -65,7 +65,7 @@ static bool same_dtypes(rule_call *c)
 {
     if (c->in[0]->dtype == c->in[1]->dtype)
         return true;
-    return REFUSE(c, "%s: dtypes differ, %s and %s; nothing is promoted, use nd_cast", nd__ops[c->op].name,
+    return REFUSE(c, "%s: dtypes differ, %s and %s; nothing is promoted, use nd_cast", c->name,
                   nd_dtype_name(c->in[0]->dtype), nd_dtype_name(c->in[1]->dtype));
 }
 
@@ -75,14 +75,14 @@ static bool channels_fit(rule_call *c, const conv_shapes *s)
     const int64_t groups = attr(c, ND__A_groups)->i, in = s->x.dims[3], per_group = s->w.dims[2], out = s->w.dims[3];
     int64_t all;
     if (groups < 1 || nd__size_is_named(groups))
-        return REFUSE(c, "%s: %lld groups, expected a number from 1", nd__ops[c->op].name, (long long)groups);
+        return REFUSE(c, "%s: %lld groups, expected a number from 1", c->name, (long long)groups);
     if (__builtin_mul_overflow(per_group, groups, &all) || all != in)
         return REFUSE(c,
                       groups == 1 ? "%s: the image has %lld channels, the kernel takes %lld"
                                   : "%s: the image has %lld channels, the kernel takes %lld for each of %lld groups",
-                      nd__ops[c->op].name, (long long)in, (long long)per_group, (long long)groups);
+                      c->name, (long long)in, (long long)per_group, (long long)groups);
     if (out % groups != 0)
-        return REFUSE(c, "%s: %lld channels do not divide into %lld groups", nd__ops[c->op].name, (long long)out,
+        return REFUSE(c, "%s: %lld channels do not divide into %lld groups", c->name, (long long)out,
                       (long long)groups);
     return true;
 }
@@ -92,7 +92,7 @@ static bool conv_places(rule_call *c, const conv_shapes *s, int64_t *count)
 {
     for (int i = 0; i < 2; i++) {
         if (s->w.dims[i] < 1)
-            return REFUSE(c, "%s: the kernel is empty along the %s", nd__ops[c->op].name, axis_names[i]);
+            return REFUSE(c, "%s: the kernel is empty along the %s", c->name, axis_names[i]);
         if (!places(c, i, s->x.dims[1 + i], s->w.dims[i], attr(c, ND__A_dilation)->ints[i], &count[i]))
             return false;
     }
@@ -122,7 +122,7 @@ static bool gradient_fits(rule_call *c, const conv_shapes *s)
         return false;
     const nd_shape y = shape4(s->x.dims[0], count[0], count[1], s->w.dims[3]);
     if (!nd__shape_equal(&y, &s->y))
-        return REFUSE(c, "%s: the convolution of %s gives %s, not %s", nd__ops[c->op].name,
+        return REFUSE(c, "%s: the convolution of %s gives %s, not %s", c->name,
                       nd__show_type(c->m, c->in[0]->dtype, &s->x), nd__show_type(c->m, c->in[0]->dtype, &y),
                       nd__show_type(c->m, c->in[0]->dtype, &s->y));
     return true;
@@ -138,7 +138,7 @@ bool nd__rule_conv_dx(rule_call *c)
     const int64_t *size = attr(c, ND__A_size)->ints, groups = attr(c, ND__A_groups)->i;
     int64_t channels;
     if (__builtin_mul_overflow(s.w.dims[2], groups, &channels))
-        return REFUSE(c, "%s: too many channels", nd__ops[c->op].name);
+        return REFUSE(c, "%s: too many channels", c->name);
     s.x = shape4(s.y.dims[0], size[0], size[1], channels);
     return gradient_fits(c, &s) && one(c, c->in[0]->dtype, s.x);
 }
@@ -152,7 +152,7 @@ bool nd__rule_conv_dw(rule_call *c)
     conv_shapes s = {.x = c->in[0]->shape, .y = c->in[1]->shape};
     const int64_t *size = attr(c, ND__A_size)->ints, groups = attr(c, ND__A_groups)->i;
     if (groups < 1 || s.x.dims[3] % groups != 0)
-        return REFUSE(c, "%s: %lld channels do not divide into %lld groups", nd__ops[c->op].name,
+        return REFUSE(c, "%s: %lld channels do not divide into %lld groups", c->name,
                       (long long)s.x.dims[3], (long long)groups);
     s.w = shape4(size[0], size[1], s.x.dims[3] / groups, s.y.dims[3]);
     return gradient_fits(c, &s) && one(c, c->in[0]->dtype, s.w);
@@ -175,7 +175,7 @@ bool nd__rule_conv_dw_pooled(rule_call *c)
                             : ((x->shape.dims[1 + i] - size[i]) / attr(c, ND__A_stride)->ints[i] + 1) / window[i];
     const nd_dtype dtype = nd__pool_index_dtype(window);
     if (!nd__shape_equal(&y, &dy->shape) || index->dtype != dtype || !nd__shape_equal(&y, &index->shape))
-        return REFUSE(c, "%s: the windows of %s have maxima %s at %s, not %s at %s", nd__ops[c->op].name, show(c, x),
+        return REFUSE(c, "%s: the windows of %s have maxima %s at %s, not %s at %s", c->name, show(c, x),
                       nd__show_type(c->m, x->dtype, &y), nd__show_type(c->m, dtype, &y), show(c, dy), show(c, index));
     return one(c, x->dtype, shape4(size[0], size[1], x->shape.dims[3], dy->shape.dims[3]));
 }
@@ -192,16 +192,16 @@ static bool pooled(rule_call *c, nd_shape x, nd_shape *y)
     const int64_t *window = attr(c, ND__A_window)->ints;
     for (int i = 0; i < 2; i++) {
         if (x.dims[1 + i] == 0)
-            return REFUSE(c, "%s: the %s of the image is 0", nd__ops[c->op].name, axis_names[i]);
+            return REFUSE(c, "%s: the %s of the image is 0", c->name, axis_names[i]);
         if (attr(c, ND__A_low)->ints[i] >= window[i] || attr(c, ND__A_high)->ints[i] >= window[i])
-            return REFUSE(c, "%s: the padding along the %s is not smaller than the window's %lld", nd__ops[c->op].name,
+            return REFUSE(c, "%s: the padding along the %s is not smaller than the window's %lld", c->name,
                           axis_names[i], (long long)window[i]);
         if (!places(c, i, x.dims[1 + i], window[i], 1, &y->dims[1 + i]))
             return false;
     }
     int64_t taps;
     if (__builtin_mul_overflow(window[0], window[1], &taps) || taps > INT32_MAX)
-        return REFUSE(c, "%s: the window %lld x %lld is too large", nd__ops[c->op].name, (long long)window[0],
+        return REFUSE(c, "%s: the window %lld x %lld is too large", c->name, (long long)window[0],
                       (long long)window[1]);
     return true;
 }
@@ -225,7 +225,7 @@ static bool indices_fit(rule_call *c, const nd_value *index, nd_shape x)
     const nd_dtype dtype = nd__pool_index_dtype(attr(c, ND__A_window)->ints);
     if (index->dtype == dtype && nd__shape_equal(&index->shape, &y))
         return true;
-    return REFUSE(c, "%s: the indices are %s, expected %s", nd__ops[c->op].name, show(c, index),
+    return REFUSE(c, "%s: the indices are %s, expected %s", c->name, show(c, index),
                   nd__show_type(c->m, dtype, &y));
 }
 
@@ -245,6 +245,6 @@ bool nd__rule_pool_spread(rule_call *c)
     if (!indices_fit(c, c->in[1], x))
         return false;
     if (!nd__shape_equal(&dy->shape, &c->in[1]->shape))
-        return REFUSE(c, "%s: shapes differ, %s and %s", nd__ops[c->op].name, show(c, dy), show(c, c->in[1]));
+        return REFUSE(c, "%s: shapes differ, %s and %s", c->name, show(c, dy), show(c, c->in[1]));
     return one(c, dy->dtype, x);
 }

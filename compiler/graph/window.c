@@ -96,8 +96,9 @@ static pairs padded_pairs(const int64_t *stride, const int64_t *dilation, const 
 
 /* -- convolutions -------------------------------------------------------------------------------------------------- */
 
-static nd_value *make_conv(nd_place place, nd__op op, nd_value *a, nd_value *b, const pairs *p, int64_t groups,
-                           const int64_t *size)
+/* The node; `what` is the call that errors name. */
+static nd_value *make_conv(nd_place place, const char *what, nd__op op, nd_value *a, nd_value *b, const pairs *p,
+                           int64_t groups, const int64_t *size)
 {
     nd__attr attrs[] = {nd__attr_ints(ND__A_stride, 2, p->stride),
                         nd__attr_ints(ND__A_low, 2, p->low),
@@ -105,21 +106,30 @@ static nd_value *make_conv(nd_place place, nd__op op, nd_value *a, nd_value *b, 
                         nd__attr_ints(ND__A_dilation, 2, p->dilation),
                         nd__attr_int(ND__A_groups, groups == 0 ? 1 : groups),
                         nd__attr_ints(ND__A_size, 2, size)};
-    return nd__make2(op, place, a, b, size ? 6 : 5, attrs);
+    nd_module *m = a->node->module;
+    m->called = what;
+    nd_value *y = nd__make2(op, place, a, b, size ? 6 : 5, attrs);
+    m->called = NULL;
+    return y;
 }
 
-nd_value *nd_conv2d_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options)
+static nd_value *conv(nd_place place, const char *what, nd_value *x, nd_value *kernel, const nd_conv_options *options)
 {
     static const nd_conv_options none = {0};
     const nd_conv_options *o = options ? options : &none;
     bool poisoned;
-    nd_module *m = nd__common_module(place, "conv2d", 2, (nd_value *[]){x, kernel}, &poisoned);
+    nd_module *m = nd__common_module(place, what, 2, (nd_value *[]){x, kernel}, &poisoned);
     if (!m || poisoned)
         return m ? &m->poison : NULL;
     pairs p = padded_pairs(o->stride, o->dilation, o->low, o->high);
     for (int i = 0; i < 2 && o->same && x->shape.rank == 4 && kernel->shape.rank == 4; i++)
         pad_to_same(&p, i, x->shape.dims[1 + i], kernel->shape.dims[i]);
-    return make_conv(place, ND__OP_conv2d, x, kernel, &p, o->groups, NULL);
+    return make_conv(place, what, ND__OP_conv2d, x, kernel, &p, o->groups, NULL);
+}
+
+nd_value *nd_conv2d_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options)
+{
+    return conv(place, "conv2d", x, kernel, options);
 }
 
 /* The height (width) of which a convolution gives `places`; `given` instead, if it is not 0. */
@@ -136,12 +146,13 @@ static int64_t size_of_places(const pairs *p, int axis, int64_t places, int64_t 
     return size;
 }
 
-nd_value *nd_conv2d_transpose_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options)
+static nd_value *conv_transpose(nd_place place, const char *what, nd_value *x, nd_value *kernel,
+                                const nd_conv_options *options)
 {
     static const nd_conv_options none = {0};
     const nd_conv_options *o = options ? options : &none;
     bool poisoned;
-    nd_module *m = nd__common_module(place, "conv2d_transpose", 2, (nd_value *[]){x, kernel}, &poisoned);
+    nd_module *m = nd__common_module(place, what, 2, (nd_value *[]){x, kernel}, &poisoned);
     if (!m || poisoned)
         return m ? &m->poison : NULL;
     pairs p = padded_pairs(o->stride, o->dilation, o->low, o->high);
@@ -155,7 +166,12 @@ nd_value *nd_conv2d_transpose_at(nd_place place, nd_value *x, nd_value *kernel, 
             pad_to_same(&p, i, given, kernel->shape.dims[i]);
         size[i] = size_of_places(&p, i, places, kernel->shape.dims[i], given);
     }
-    return make_conv(place, ND__OP_conv2d_dx, x, kernel, &p, o->groups, size);
+    return make_conv(place, what, ND__OP_conv2d_dx, x, kernel, &p, o->groups, size);
+}
+
+nd_value *nd_conv2d_transpose_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options)
+{
+    return conv_transpose(place, "conv2d_transpose", x, kernel, options);
 }
 
 /* -- one axis ------------------------------------------------------------------------------------------------------ */
@@ -207,7 +223,7 @@ static nd_conv_options along_width(const nd_conv_options *o)
 }
 
 static nd_value *conv1d(nd_place place, const char *what, nd_value *x, nd_value *kernel, const nd_conv_options *options,
-                        nd_value *(*two)(nd_place, nd_value *, nd_value *, const nd_conv_options *))
+                        nd_value *(*two)(nd_place, const char *, nd_value *, nd_value *, const nd_conv_options *))
 {
     bool poisoned;
     nd_module *m = nd__common_module(place, what, 2, (nd_value *[]){x, kernel}, &poisoned);
@@ -216,17 +232,17 @@ static nd_value *conv1d(nd_place place, const char *what, nd_value *x, nd_value 
     const nd_conv_options wide = along_width(options);
     nd_value *image = as_image(place, what, x, "[N, length, channels]"),
              *flat = image ? as_kernel(place, what, kernel) : NULL;
-    return flat ? without_height(place, two(place, image, flat, &wide)) : &m->poison;
+    return flat ? without_height(place, two(place, what, image, flat, &wide)) : &m->poison;
 }
 
 nd_value *nd_conv1d_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options)
 {
-    return conv1d(place, "conv1d", x, kernel, options, nd_conv2d_at);
+    return conv1d(place, "conv1d", x, kernel, options, conv);
 }
 
 nd_value *nd_conv1d_transpose_at(nd_place place, nd_value *x, nd_value *kernel, const nd_conv_options *options)
 {
-    return conv1d(place, "conv1d_transpose", x, kernel, options, nd_conv2d_transpose_at);
+    return conv1d(place, "conv1d_transpose", x, kernel, options, conv_transpose);
 }
 
 /* -- pools --------------------------------------------------------------------------------------------------------- */
@@ -261,18 +277,26 @@ static bool read_pool(nd_place place, const char *what, nd_value *x, const nd_po
     return true;
 }
 
-nd_value *nd_max_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *options)
+static nd_value *max_pool(nd_place place, const char *what, nd_value *x, const nd_pool_options *options)
 {
     bool poisoned;
-    nd_module *m = nd__common_module(place, "max_pool2d", 1, &x, &poisoned);
+    nd_module *m = nd__common_module(place, what, 1, &x, &poisoned);
     if (!m || poisoned)
         return m ? &m->poison : NULL;
     pairs p;
-    if (!read_pool(place, "max_pool2d", x, options, &p))
+    if (!read_pool(place, what, x, options, &p))
         return &m->poison;
     nd__attr attrs[] = {nd__attr_ints(ND__A_window, 2, options->window), nd__attr_ints(ND__A_stride, 2, p.stride),
                         nd__attr_ints(ND__A_low, 2, p.low), nd__attr_ints(ND__A_high, 2, p.high)};
-    return nd__make1(ND__OP_max_pool, place, x, 4, attrs);
+    m->called = what;
+    nd_value *y = nd__make1(ND__OP_max_pool, place, x, 4, attrs);
+    m->called = NULL;
+    return y;
+}
+
+nd_value *nd_max_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *options)
+{
+    return max_pool(place, "max_pool2d", x, options);
 }
 
 /* How many elements each window of one axis has: one number, or [places, 1..] for `rank` axes. */
@@ -297,18 +321,18 @@ static nd_value *window_counts(nd_place place, nd_module *m, nd_dtype dtype, con
     return nd__constant(m, place, dtype, &shape, places, dtype == ND_F32 ? (const void *)singles : counts);
 }
 
-nd_value *nd_avg_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *options)
+static nd_value *average_pool(nd_place place, const char *what, nd_value *x, const nd_pool_options *options)
 {
     bool poisoned;
-    nd_module *m = nd__common_module(place, "avg_pool2d", 1, &x, &poisoned);
+    nd_module *m = nd__common_module(place, what, 1, &x, &poisoned);
     if (!m || poisoned)
         return m ? &m->poison : NULL;
     pairs p;
     x = nd__settle(place, x);
-    if (!read_pool(place, "avg_pool2d", x, options, &p))
+    if (!read_pool(place, what, x, options, &p))
         return &m->poison;
     if (!nd_dtype_is_float(x->dtype)) {
-        nd__fail(m, ND_ERR_GRAPH, place, "avg_pool2d: %s is %s, expected floats", nd__show(m, x),
+        nd__fail(m, ND_ERR_GRAPH, place, "%s: %s is %s, expected floats", what, nd__show(m, x),
                  nd__show_type(m, x->dtype, &x->shape));
         return &m->poison;
     }
@@ -317,16 +341,17 @@ nd_value *nd_avg_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *o
         if (p.low[i] >= window[i] || p.high[i] >= window[i] || size[i] == 0)
             return nd__fail(
                 m, ND_ERR_GRAPH, place,
-                "avg_pool2d: windows of %s %lld over %lld elements with %lld and %lld of padding: some have no element",
+                "%s: windows of %s %lld over %lld elements with %lld and %lld of padding: some have no element", what,
                 i ? "width" : "height", (long long)window[i], (long long)size[i], (long long)p.low[i],
                 (long long)p.high[i]);
     /* Each channel is a group of its own, its kernel all ones: sum = fma(x, 1, sum) is a sum. */
     const int64_t channels = x->shape.dims[3];
     const nd_shape shape = nd_shape_of(4, (int64_t[]){window[0], window[1], 1, channels});
     if (nd__size_is_named(channels) || channels == 0)
-        return nd__fail(m, ND_ERR_GRAPH, place, "avg_pool2d: the channels of %s are not a number from 1",
+        return nd__fail(m, ND_ERR_GRAPH, place, "%s: the channels of %s are not a number from 1", what,
                         nd__show_type(m, x->dtype, &x->shape));
-    nd_value *sum = make_conv(place, ND__OP_conv2d, x, nd__filled(m, place, x->dtype, &shape, 1), &p, channels, NULL);
+    nd_value *sum =
+        make_conv(place, what, ND__OP_conv2d, x, nd__filled(m, place, x->dtype, &shape, 1), &p, channels, NULL);
     if (nd_value_is_poison(sum))
         return sum;
     const nd__window w = nd__conv_of(sum->node).window;
@@ -335,8 +360,13 @@ nd_value *nd_avg_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *o
     return nd_div_at(place, sum, nd_mul_at(place, rows, columns));
 }
 
+nd_value *nd_avg_pool2d_at(nd_place place, nd_value *x, const nd_pool_options *options)
+{
+    return average_pool(place, "avg_pool2d", x, options);
+}
+
 static nd_value *pool1d(nd_place place, const char *what, nd_value *x, const nd_pool_options *options,
-                        nd_value *(*two)(nd_place, nd_value *, const nd_pool_options *))
+                        nd_value *(*two)(nd_place, const char *, nd_value *, const nd_pool_options *))
 {
     bool poisoned;
     nd_module *m = nd__common_module(place, what, 1, &x, &poisoned);
@@ -344,21 +374,21 @@ static nd_value *pool1d(nd_place place, const char *what, nd_value *x, const nd_
         return m ? &m->poison : NULL;
     nd_value *image = as_image(place, what, x, "[N, length, channels]");
     if (!image || !options)
-        return image ? two(place, image, options) : &m->poison;
+        return image ? two(place, what, image, options) : &m->poison;
     const nd_pool_options wide = {.window = {1, options->window[0]},
                                   .stride = {1, options->stride[0]},
                                   .low = {0, options->low[0]},
                                   .high = {0, options->high[0]},
                                   .same = options->same};
-    return without_height(place, two(place, image, &wide));
+    return without_height(place, two(place, what, image, &wide));
 }
 
 nd_value *nd_max_pool1d_at(nd_place place, nd_value *x, const nd_pool_options *options)
 {
-    return pool1d(place, "max_pool1d", x, options, nd_max_pool2d_at);
+    return pool1d(place, "max_pool1d", x, options, max_pool);
 }
 
 nd_value *nd_avg_pool1d_at(nd_place place, nd_value *x, const nd_pool_options *options)
 {
-    return pool1d(place, "avg_pool1d", x, options, nd_avg_pool2d_at);
+    return pool1d(place, "avg_pool1d", x, options, average_pool);
 }

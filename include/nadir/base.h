@@ -4,9 +4,9 @@
  *  - Handles are opaque; every create has a destroy, and destroy(NULL) does nothing.
  *  - A function that can fail in other ways than through a handle's own sticky error returns an nd_status; the text
  *    belongs to the handle that was used.
- *  - The library never exits, aborts or prints, keeps no mutable globals and never changes the caller's signal state. Two
- *    threads may work on two different handles at the same time; one handle belongs to one thread unless its header
- *    says more.
+ *  - The library never exits, aborts or prints, keeps no mutable globals and leaves the caller's signals alone.
+ *    Two threads may work on two different handles at the same time; one handle belongs to one thread unless its
+ *    header says more.
  */
 #ifndef NADIR_BASE_H
 #define NADIR_BASE_H
@@ -29,15 +29,15 @@ extern "C" {
 
 typedef enum nd_status {
     ND_OK = 0,
-    ND_ERR_ARGUMENT,  /* a call that can never be right: NULL where a handle belongs, a bad index, a bad name */
-    ND_ERR_GRAPH,     /* the module has an error: shapes, types, an op that has no gradient */
-    ND_ERR_PARSE,     /* a text (graph, formula, subscript, CSV, .npy) does not read; the message has line and column */
-    ND_ERR_IO,        /* the operating system refused a file; the message has its name and the reason */
-    ND_ERR_MEMORY,    /* out of memory */
-    ND_ERR_TARGET,    /* a processor or file kind that cannot be generated for or run here */
-    ND_ERR_STATE,     /* the right call at the wrong time: a variable without a value, a call bound to another program */
-    ND_ERR_DATA,      /* values out of their range: a label outside the classes */
-    ND_ERR_INTERNAL,  /* our own invariant broke; please report it */
+    ND_ERR_ARGUMENT, /* a call that can never be right: NULL where a handle belongs, a bad index, a bad name */
+    ND_ERR_GRAPH,    /* the module has an error: shapes, types, an op that has no gradient */
+    ND_ERR_PARSE,    /* a text (graph, formula, subscript, CSV, .npy) does not read; the message has line and column */
+    ND_ERR_IO,       /* the operating system refused a file; the message has its name and the reason */
+    ND_ERR_MEMORY,   /* out of memory */
+    ND_ERR_TARGET,   /* a processor or file kind that cannot be generated for or run here */
+    ND_ERR_STATE,    /* the right call at the wrong time: a variable without a value, a call bound to another program */
+    ND_ERR_DATA,     /* values out of their range: a label outside the classes */
+    ND_ERR_INTERNAL, /* our own invariant broke; please report it */
 } nd_status;
 
 /* A short English text of the status; never NULL. */
@@ -46,7 +46,7 @@ ND_API const char *nd_status_text(nd_status status);
 /* -- element types ------------------------------------------------------------------------------------------------ */
 
 typedef enum nd_dtype {
-    ND_BOOL,   /* one byte, 0 or 1 */
+    ND_BOOL, /* one byte, 0 or 1 */
     ND_U8,
     ND_I32,
     ND_U32,
@@ -71,8 +71,8 @@ ND_API bool nd_dtype_is_signed(nd_dtype dtype);  /* i32, i64 and the floats */
 
 #define ND_MAX_RANK 8
 
-/* A shape: rank 0 (a scalar) to 8, sizes outermost first, row-major. In a graph a size may be symbolic (nd_dim). A rank above
- * ND_MAX_RANK is kept as the rank that was asked for and refused by whoever takes the shape. */
+/* A shape: rank 0 (a scalar) to 8, sizes outermost first, row-major. In a graph a size may be symbolic (nd_dim). A rank
+ * above ND_MAX_RANK is kept as the rank that was asked for and refused by whoever takes the shape. */
 typedef struct nd_shape {
     int rank;
     int64_t dims[ND_MAX_RANK];
@@ -99,8 +99,8 @@ static inline nd_shape nd_shape_of(size_t n, const int64_t *dims)
  * their own. NULL: unknown. */
 typedef const char *nd_place;
 #define ND__TEXT2(x) #x
-#define ND__TEXT(x) ND__TEXT2(x)
-#define ND_HERE (__FILE__ ":" ND__TEXT(__LINE__))
+#define ND__TEXT(x)  ND__TEXT2(x)
+#define ND_HERE      (__FILE__ ":" ND__TEXT(__LINE__))
 
 #ifdef __cplusplus
 }

@@ -48,8 +48,8 @@ ND_API nd_program *nd_compile(nd_module *module, const nd_compile_options *optio
 typedef struct nd_compile_times {
     double total;
     double passes, schedule, codegen, load; /* the graph, the plan, its machine code, that in this process */
-    int64_t kernels, instructions; /* distinct kernels; instructions of the kernel language in them */
-    int64_t code_bytes;            /* machine code, without constants */
+    int64_t kernels, instructions;          /* distinct kernels; instructions of the kernel language in them */
+    int64_t code_bytes;                     /* machine code, without constants */
 } nd_compile_times;
 ND_API nd_compile_times nd_program_compile_times(const nd_program *program);
 

@@ -28,7 +28,7 @@ ND_API nd_value *nd_relu_at(nd_place place, nd_value *x);
 
 /* x * (0.5 * (1 + erf(x * sqrt(1/2)))); floats, as all that follow. Hendrycks and Gimpel 2016, and its tanh form:
  * (0.5 * x) * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * ((x * x) * x)))). */
-#define nd_gelu(x) nd_gelu_at(ND_HERE, x)
+#define nd_gelu(x)      nd_gelu_at(ND_HERE, x)
 #define nd_gelu_tanh(x) nd_gelu_tanh_at(ND_HERE, x)
 ND_API nd_value *nd_gelu_at(nd_place place, nd_value *x);
 ND_API nd_value *nd_gelu_tanh_at(nd_place place, nd_value *x);
@@ -51,10 +51,10 @@ ND_API nd_value *nd_log_softmax_at(nd_place place, nd_value *x, int axis);
 #define nd_logsumexp(x, axes, keepdims) nd_logsumexp_at(ND_HERE, x, axes, keepdims)
 ND_API nd_value *nd_logsumexp_at(nd_place place, nd_value *x, nd_axes axes, bool keepdims);
 
-/* softmax((q * (1 / sqrt(d))) k^T) v, the softmax along the last axis: q [.., T, d], k [.., S, d], v [.., S, e], floats,
- * leading axes broadcast: [.., T, e]. Vaswani et al. 2017, "Attention is all you need". causal: row t sees rows 0 to t
- * alone. Both products then have the band column - row <= 0 (nd_matmul_with), so that what is not seen is not computed,
- * and is -inf to the softmax. */
+/* softmax((q * (1 / sqrt(d))) k^T) v, the softmax along the last axis: q [.., T, d], k [.., S, d], v [.., S, e],
+ * floats, leading axes broadcast: [.., T, e]. Vaswani et al. 2017, "Attention is all you need". causal: row t sees rows
+ * 0 to t alone. Both products then have the band column - row <= 0 (nd_matmul_with), so that what is not seen is not
+ * computed, and is -inf to the softmax. */
 #define nd_dot_product_attention(q, k, v, causal) nd_dot_product_attention_at(ND_HERE, q, k, v, causal)
 ND_API nd_value *nd_dot_product_attention_at(nd_place place, nd_value *q, nd_value *k, nd_value *v, bool causal);
 

@@ -174,9 +174,9 @@ ND_API void nd_clip_by_norm_at(nd_place place, size_t n, nd_value *const *gradie
 #define nd_clip_by_global_norm(n, ...) nd_clip_by_global_norm_at(ND_HERE, n, __VA_ARGS__)
 ND_API nd_value *nd_clip_by_global_norm_at(nd_place place, size_t n, nd_value *const *gradients, nd_value *limit,
                                            nd_value **out);
-/* g + decay * w: coupled decay, which goes through the rule like the gradient of a penalty decay / 2 * sum(w * w). */
-#define nd_decay_gradients(n, ...) nd_decay_gradients_at(ND_HERE, n, __VA_ARGS__) /* variables, gradients, decay, out  \
-                                                                                   */
+/* g + decay * w: coupled decay, which goes through the rule like the gradient of a penalty decay / 2 * sum(w * w).
+ * `...`: the variables, the gradients, decay, out. */
+#define nd_decay_gradients(n, ...) nd_decay_gradients_at(ND_HERE, n, __VA_ARGS__)
 ND_API void nd_decay_gradients_at(nd_place place, size_t n, nd_value *const *variables, nd_value *const *gradients,
                                   nd_value *decay, nd_value **out);
 
@@ -202,7 +202,7 @@ ND_API void nd_average_weights_at(nd_place place, nd_function *function, size_t 
  *     nd_value *due = nd_accumulate(step, n, w, g, 8, g);
  *     nd_adam_apply(step, n, w, g, rate, NULL);
  *     nd_accumulate_end(step, due); */
-#define nd_accumulate(function, n, ...) nd_accumulate_at(ND_HERE, function, n, __VA_ARGS__)
+#define nd_accumulate(function, n, ...)  nd_accumulate_at(ND_HERE, function, n, __VA_ARGS__)
 #define nd_accumulate_end(function, due) nd_accumulate_end_at(ND_HERE, function, due)
 ND_API nd_value *nd_accumulate_at(nd_place place, nd_function *function, size_t n, nd_value *const *variables,
                                   nd_value *const *gradients, int64_t every, nd_value **out);

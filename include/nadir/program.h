@@ -105,7 +105,7 @@ typedef struct nd_tensors {
     ((nd_tensors){sizeof((nd_tensor *[]){NULL, __VA_ARGS__}) / sizeof(nd_tensor *) - 1,                                \
                   (nd_tensor *[]){NULL, __VA_ARGS__} + 1})
 /* The tensors bound to a function's inputs and outputs, in its order; ND_IN() for none. In C. */
-#define ND_IN(...) ND__TENSORS(__VA_ARGS__)
+#define ND_IN(...)  ND__TENSORS(__VA_ARGS__)
 #define ND_OUT(...) ND__TENSORS(__VA_ARGS__)
 
 /* Binds memory to a function once, so that running it is a C call. Inputs are read in place and outputs written in
@@ -139,9 +139,9 @@ ND_API void nd_call_destroy(nd_call *call);
 
 /* -- threads ------------------------------------------------------------------------------------------------------ */
 
-/* How a call hands out work: the caller's own pool of threads, or Nadir's (nd_pool). Kernels over much data are cut into
- * chunks, a grid that depends on shapes alone: whoever runs them, on however many threads, the results have the same
- * bits. Nothing here starts a thread unasked. */
+/* How a call hands out work: the caller's own pool of threads, or Nadir's (nd_pool). Kernels over much data are cut
+ * into chunks, a grid that depends on shapes alone: whoever runs them, on however many threads, the results have the
+ * same bits. Nothing here starts a thread unasked. */
 typedef struct nd_parallel {
     /* Calls task(arg, chunk, worker) once for each chunk from 0 to chunks - 1, in any order, some at the same time, and
      * returns when all have returned. Tasks do not wait for each other. Those that run at the same time have different

@@ -15,6 +15,24 @@ typedef struct hand_arg {
     int64_t stride[ND__MAX_NEST];
 } hand_arg;
 
+/* hand_args: the buffer, and what else is not 0. */
+#define IN(...)                                                                                                        \
+    {                                                                                                                  \
+        ND__K_IN, __VA_ARGS__                                                                                          \
+    }
+#define OUT(...)                                                                                                       \
+    {                                                                                                                  \
+        ND__K_OUT, __VA_ARGS__                                                                                         \
+    }
+#define INOUT(...)                                                                                                     \
+    {                                                                                                                  \
+        ND__K_INOUT, __VA_ARGS__                                                                                       \
+    }
+#define SCRATCH(...)                                                                                                   \
+    {                                                                                                                  \
+        ND__K_SCRATCH, __VA_ARGS__                                                                                     \
+    }
+
 /* Steps at the end of `to`: each is valid until the next one is added there. A kernel is a new one, with an empty body.
  */
 nd__step *hand_kernel(nd__plan *plan, nd__steps *to, const char *label, int n, const hand_arg *args);

@@ -1,5 +1,5 @@
 /* The kernel language: text, affine forms, rules, comparison. */
-#include "compiler/kernel/kernel.h"
+#include "kernel_fixture.h"
 #include "matmul_kernel.h"
 #include "run_suite.h"
 
@@ -8,25 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static nd__arena arena;
 static char message[400];
-
-static void begin(void)
-{
-    arena = (nd__arena){0};
-}
-
-static void end(void)
-{
-    nd__arena_release(&arena);
-}
-
-static nd__kernel *start(const char *name, nd__kbuilder *b)
-{
-    nd__kernel *k = nd__k_create(&arena, name);
-    *b = nd__k_builder(k);
-    return k;
-}
 
 /* The printed text, from malloc. */
 static char *text_of(const nd__kernel *k)
@@ -51,7 +33,7 @@ static void ck_text(const nd__kernel *k, const char *expected)
     free(text);
 }
 
-#define F32(lanes) nd__k_type(ND_F32, lanes)
+#define F32(lanes)       nd__k_type(ND_F32, lanes)
 #define ONE_IV(iv, coef) nd__k_plus(nd__k_at(0), iv, coef)
 
 /* -- text ---------------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* The evaluator: kernels made by hand against plain C, and the addresses that it refuses. */
-#include "compiler/kernel/kernel.h"
 #include "failing_alloc.h"
+#include "kernel_fixture.h"
 #include "matmul_kernel.h"
 #include "run_suite.h"
 
@@ -9,25 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static nd__arena arena;
 static char message[400];
-
-static void begin(void)
-{
-    arena = (nd__arena){0};
-}
-
-static void end(void)
-{
-    nd__arena_release(&arena);
-}
-
-static nd__kernel *start(const char *name, nd__kbuilder *b)
-{
-    nd__kernel *k = nd__k_create(&arena, name);
-    *b = nd__k_builder(k);
-    return k;
-}
 
 static void ck_runs(const nd__kernel *k, void *const *buffers)
 {
@@ -42,7 +24,7 @@ static void ck_fails(const nd__kernel *k, void *const *buffers, const char *expe
     ck_assert_str_eq(error, expected);
 }
 
-#define F32(lanes) nd__k_type(ND_F32, lanes)
+#define F32(lanes)       nd__k_type(ND_F32, lanes)
 #define ONE_IV(iv, coef) nd__k_plus(nd__k_at(0), iv, coef)
 
 START_TEST(runs_matmul)

@@ -1,5 +1,6 @@
 /* Kernels made by hand and at random, compiled, against the evaluator: memory, lanes, loops, branches. Arithmetic is
  * test_llvm_ops.c's. */
+#include "kernel_fixture.h"
 #include "kplan.h"
 #include "matmul_kernel.h"
 #include "native_check.h"
@@ -10,25 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static nd__arena arena;
 static char message[1000];
-
-static void begin(void)
-{
-    arena = (nd__arena){0};
-}
-
-static void end(void)
-{
-    nd__arena_release(&arena);
-}
-
-static nd__kernel *start(const char *name, nd__kbuilder *b)
-{
-    nd__kernel *k = nd__k_create(&arena, name);
-    *b = nd__k_builder(k);
-    return k;
-}
 
 static void check_kernel(nd__kernel *k)
 {
@@ -37,7 +20,7 @@ static void check_kernel(nd__kernel *k)
 
 #define AT(constant) nd__k_at(constant)
 #define IV(iv, coef) nd__k_plus(nd__k_at(0), iv, coef)
-#define I64 nd__k_type(ND_I64, 1)
+#define I64          nd__k_type(ND_I64, 1)
 
 /* -- memory -------------------------------------------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
  * things: compiled code against the evaluator. */
 #include "compiler/kernel/rules.h"
 #include "compiler/kernel/scalar.h"
+#include "kernel_fixture.h"
 #include "kplan.h"
 #include "native_check.h"
 #include "run_suite.h"
@@ -12,18 +13,6 @@
 #include <string.h>
 
 enum { MOST_LANES = 32 };
-
-static nd__arena arena;
-
-static void begin(void)
-{
-    arena = (nd__arena){0};
-}
-
-static void end(void)
-{
-    nd__arena_release(&arena);
-}
 
 /* The number of operands of an op that nd__k_op1, 2, 3 make; 0: tested in test_llvm.c, or by name below. */
 static int plain_arity(nd__kop op)

@@ -1,6 +1,7 @@
 /* Plans made by hand, compiled, against the evaluator: loops, branches, calls, memory in common; targets, listings,
  * errors. */
 #include "failing_alloc.h"
+#include "kernel_fixture.h"
 #include "kplan.h"
 #include "matmul_kernel.h"
 #include "native_check.h"
@@ -11,25 +12,7 @@
 #include <string.h>
 #include <threads.h>
 
-static nd__arena arena;
 static char message[1000];
-
-static void begin(void)
-{
-    arena = (nd__arena){0};
-}
-
-static void end(void)
-{
-    nd__arena_release(&arena);
-}
-
-static nd__kernel *start(const char *name, nd__kbuilder *b)
-{
-    nd__kernel *k = nd__k_create(&arena, name);
-    *b = nd__k_builder(k);
-    return k;
-}
 
 #define AT(constant) nd__k_at(constant)
 #define IV(iv, coef) nd__k_plus(nd__k_at(0), iv, coef)

@@ -1,5 +1,6 @@
 /* Objects and headers ahead of time: a C program of its own against the evaluator, bit by bit; names. */
 #include "failing_alloc.h"
+#include "kernel_fixture.h"
 #include "kplan.h"
 #include "native_check.h"
 #include "run_suite.h"
@@ -12,19 +13,8 @@
 #define SEED UINT64_C(0x1122334455667788)
 enum { N = 8, STEPS = 3 };
 
-static nd__arena arena;
 static char message[1000];
 static const char *tests_dir; /* where the sources are */
-
-static void begin(void)
-{
-    arena = (nd__arena){0};
-}
-
-static void end(void)
-{
-    nd__arena_release(&arena);
-}
 
 /* -- a model of two functions and four variables ---------------------------------------------------------------------
  */
@@ -45,13 +35,6 @@ static const nd_program_function_info functions[] = {
     {"train.step", 2, 2, 2, 1, step_inputs, step_outputs, step_reads, step_updates, 64, NULL},
 };
 static const nd_program_info info = {2, 4, functions, variables, STATE_SIZE, 7, NULL, NULL, NULL, NULL, 0, NULL, NULL};
-
-static nd__kernel *start(const char *name, nd__kbuilder *b)
-{
-    nd__kernel *k = nd__k_create(&arena, name);
-    *b = nd__k_builder(k);
-    return k;
-}
 
 /* w[i] = f32(word 0 + i) / f32(word 1), scale = f64(word 1) / 3 */
 static nd__plan *init_plan(void)

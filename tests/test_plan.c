@@ -9,23 +9,6 @@
 #include <check.h>
 #include <stdio.h>
 
-#define IN(...)                                                                                                        \
-    {                                                                                                                  \
-        ND__K_IN, __VA_ARGS__                                                                                          \
-    }
-#define OUT(...)                                                                                                       \
-    {                                                                                                                  \
-        ND__K_OUT, __VA_ARGS__                                                                                         \
-    }
-#define INOUT(...)                                                                                                     \
-    {                                                                                                                  \
-        ND__K_INOUT, __VA_ARGS__                                                                                       \
-    }
-#define SCRATCH(...)                                                                                                   \
-    {                                                                                                                  \
-        ND__K_SCRATCH, __VA_ARGS__                                                                                     \
-    }
-
 static int arena(nd__plan *p, int64_t elems, const char *name)
 {
     return hand_buffer(p, ND__IN_ARENA, ND_F32, elems, name);

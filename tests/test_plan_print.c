@@ -11,23 +11,6 @@
 
 static const char *tests_dir;
 
-#define IN(...)                                                                                                        \
-    {                                                                                                                  \
-        ND__K_IN, __VA_ARGS__                                                                                          \
-    }
-#define OUT(...)                                                                                                       \
-    {                                                                                                                  \
-        ND__K_OUT, __VA_ARGS__                                                                                         \
-    }
-#define INOUT(...)                                                                                                     \
-    {                                                                                                                  \
-        ND__K_INOUT, __VA_ARGS__                                                                                       \
-    }
-#define SCRATCH(...)                                                                                                   \
-    {                                                                                                                  \
-        ND__K_SCRATCH, __VA_ARGS__                                                                                     \
-    }
-
 static void costs(nd__plan *p, nd__step *step, int64_t flops, int64_t bytes)
 {
     p->kernels[step->kernel]->flops = flops;

@@ -103,6 +103,24 @@ START_TEST(products_fetch_ahead)
 }
 END_TEST
 
+/* Of an operand whose rows lie side by side, as in the gradient of a weight, the next line is fetched: one in each step
+ * of a tile of four rows, none where the second-level cache keeps the operand. */
+START_TEST(products_fetch_lines)
+{
+    for (int rows = 64; rows <= 512; rows *= 8) {
+        nd_module *m = nd_module_create("product");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(768, rows)), *y = nd_input(m, "y", ND_F32, ND_SHAPE(768, 128));
+        nd_function(m, "f", ND_VALUES(x, y), ND_VALUES(nd_matmul(nd_transpose(x, ND_ALL_AXES), y)));
+        nd__plan *plan = schedule_checked("fetches", m);
+        const nd__kernel *k = plan->kernels[0];
+        ck_assert_int_eq(plan->kernel_count, 1);
+        ck_assert_int_eq(fetches(k, &k->body, "x"), rows > 64);
+        ck_assert_int_eq(fetches(k, &k->body, "y"), 0);
+        nd__plan_destroy(plan);
+    }
+}
+END_TEST
+
 static int scratch_rows(const nd__kernel *k)
 {
     int count = 0;
@@ -409,6 +427,7 @@ int main(void)
     tcase_set_timeout(all, 300);
     tcase_add_test(all, updates_come_early);
     tcase_add_test(all, products_fetch_ahead);
+    tcase_add_test(all, products_fetch_lines);
     tcase_add_test(all, long_rows_in_pairs);
     tcase_add_test(all, short_rows_are_turned);
     tcase_add_test(all, windows_run_in_chunks);

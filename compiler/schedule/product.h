@@ -45,7 +45,7 @@ void nd__sum_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, 
 
 /* Before a tile is summed: brings what follows the sums reads and writes of it nearer. */
 void nd__fetch_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int64_t columns);
-/* While one is: the elements of the scalar operand, at `at` and in the rows after it, that the next strip will want. */
+/* While one is: what the next strips want of the scalar operand, which is at `at` and in the rows after it. */
 void nd__fetch_strip(nd__matmul *p, nd__kaffine at, int rows);
 
 /* All elements of a product with k in the lanes, and what follows them. */

@@ -39,14 +39,17 @@ void nd__fetch_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows
     nd__k_end_for(&e->b, NULL, NULL);
 }
 
-/* Rows of k side by side; those of columns would be fetched as slowly as they are read. An operand that the
+/* Where k lies side by side, the rows of the next strip. Where the rows do, the next line of this k: a line is that of
+ * several strips, and the processor finds none of them, as far apart as the operand is wide. An operand that the
  * second-level cache keeps is there. */
 void nd__fetch_strip(nd__matmul *p, nd__kaffine at, int rows)
 {
     const nd__factor *o = &p->scalars;
-    const int64_t bytes = o->count * (int64_t)nd_dtype_size(o->base->dtype);
-    if (o->inner != 1 || o->along < p->depth || p->tile.vectors < 2 || bytes < p->s.block->target->l2_bytes / 4)
+    const int64_t size = (int64_t)nd_dtype_size(o->base->dtype), line = LINE / size;
+    if (p->tile.vectors < 2 || o->count * size < p->s.block->target->l2_bytes / 4)
         return;
-    for (int r = 0; r < rows; r++)
-        nd__k_fetch(&p->e.b, p->e.buffers[o->param], nd__k_sum(at, nd__k_at((rows + r) * o->along)), false);
+    const bool by_rows = o->inner == 1 && o->along >= p->depth, by_k = o->along == 1 && p->depth >= LEAST_STEPS;
+    const int64_t pace = by_rows ? o->along : line, all = by_rows ? rows * pace : rows;
+    for (int64_t i = 0; i < all && (by_rows || by_k); i += pace)
+        nd__k_fetch(&p->e.b, p->e.buffers[o->param], nd__k_sum(at, nd__k_at((all > pace ? all : pace) + i)), false);
 }

@@ -381,27 +381,29 @@ static int count_in_kernels(nd_module *m, nd__kop op)
     return count;
 }
 
-/* x W, and much that follows it, with what belongs to a row, to a column, and to both. */
-static nd_module *long_epilogue(int64_t rows, int64_t columns)
+/* x W, and much that follows it, with what belongs to a row, to a column, and to both: with an elementary function of
+ * each element, or without one. */
+static nd_module *long_epilogue(int64_t rows, int64_t columns, bool function)
 {
     nd_module *m = nd_module_create("epilogue");
     nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(rows, 48)), *row = nd_input(m, "row", ND_F32, ND_SHAPE(rows, 1));
     nd_value *w = nd_input(m, "w", ND_F32, ND_SHAPE(48, columns)), *b = nd_input(m, "b", ND_F32, ND_SHAPE(columns));
     nd_value *v = nd_variable(m, "v", ND_F32, ND_SHAPE(rows, columns), nd_zeros());
-    nd_value *y = nd_add(nd_matmul(x, w), b), *z = nd_mul(nd_tanh(y), nd_exp(row));
+    nd_value *y = nd_add(nd_matmul(x, w), b), *z = nd_mul(function ? nd_tanh(y) : y, nd_exp(row));
     nd_function(m, "f", ND_VALUES(x, row, w, b), ND_VALUES(z));
     nd_assign(m->functions[0], v, nd_add(v, nd_sqrt(nd_mul(z, z))));
     return m;
 }
 
 /* What follows a product and is long is written once, in loops over the tile, and once more for columns that do not
- * fill the lanes; what is short, for each register. */
+ * fill the lanes; elementary functions, of two vectors abreast; what is short, for each register. */
 START_TEST(long_epilogues_are_loops)
 {
-    ck_assert_int_eq(count_in_kernels(long_epilogue(32, 128), ND__K_sqrt), 1);
-    static const int64_t sizes[][2] = {{13, 37}, {4, 70}, {5, 16}, {2, 5}};
-    for (int i = 0; i < 4; i++)
-        nd__plan_destroy(schedule_checked("a long epilogue", long_epilogue(sizes[i][0], sizes[i][1])));
+    ck_assert_int_eq(count_in_kernels(long_epilogue(32, 128, false), ND__K_sqrt), 1);
+    ck_assert_int_eq(count_in_kernels(long_epilogue(32, 128, true), ND__K_sqrt), 2);
+    static const int64_t sizes[][2] = {{13, 37}, {4, 70}, {5, 16}, {2, 5}, {6, 64}, {9, 90}};
+    for (int i = 0; i < 12; i++)
+        nd__plan_destroy(schedule_checked("a long epilogue", long_epilogue(sizes[i / 2][0], sizes[i / 2][1], i % 2)));
 
     nd_module *m = nd_module_create("short");
     nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(32, 48)), *w = nd_input(m, "w", ND_F32, ND_SHAPE(48, 128));

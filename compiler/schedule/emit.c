@@ -113,6 +113,44 @@ void nd__emit_outputs(nd__emit *e, int stage)
     }
 }
 
+/* The expressions that the outputs are made of and that are not there yet. */
+static bool *missing(const nd__emit *e, int stage)
+{
+    bool *wanted = nd__arena_alloc(e->s->arena, (size_t)e->s->expr_count, sizeof *wanted);
+    for (int i = 0; i < e->s->output_count && wanted; i++)
+        wanted[e->s->outputs[i].expr] |= e->s->outputs[i].stage == stage;
+    for (int i = e->s->expr_count - 1; i >= 0 && wanted; i--) { /* operands come before what they are operands of */
+        const nd__expr *x = &e->s->exprs[i];
+        wanted[i] = wanted[i] && e->memo[i] < 0;
+        for (int a = 0; a < x->arg_count && wanted[i]; a++)
+            wanted[x->args[a]] = true;
+    }
+    e->s->failed = e->s->failed || !wanted;
+    return wanted;
+}
+
+void nd__emit_outputs_abreast(nd__emit *e, int stage, int given, const nd__kval value[2])
+{
+    nd__kval *memo[2] = {e->memo, nd__memo_keep(e)};
+    const nd__kaffine at[2] = {e->coord[e->lane_axis], nd__k_sum(e->coord[e->lane_axis], nd__k_at(e->lanes))};
+    for (int u = 0; u < 2 && memo[1]; u++)
+        memo[u][given] = value[u];
+    const bool *wanted = missing(e, stage);
+    for (int i = 0; i < 2 * e->s->expr_count && !e->s->failed; i++) {
+        e->memo = memo[i % 2];
+        e->coord[e->lane_axis] = at[i % 2];
+        if (wanted[i / 2])
+            nd__emit_expr(e, i / 2);
+    }
+    for (int u = 0; u < 2 && !e->s->failed; u++) {
+        e->memo = memo[u];
+        e->coord[e->lane_axis] = at[u];
+        nd__emit_outputs(e, stage);
+    }
+    e->memo = memo[0];
+    e->coord[e->lane_axis] = at[0];
+}
+
 void nd__hoist(nd__emit *e, int stage)
 {
     const unsigned closed = ((1u << e->s->rank) - 1) & ~e->open;

@@ -62,30 +62,49 @@ static void unrolled(nd__emit *e, const nd__tile *t, const nd__kval *acc)
     nd__memo_restore(e, kept);
 }
 
-/* The vector `column` elements into the row of the tile that is open, which lies at `from`; `count` lanes exist. */
-static void rolled_vector(nd__emit *e, const nd__tile *t, nd__kaffine from, nd__kaffine column, int count)
+/* Whether an instruction mostly waits for the one before it: a square root is one, which is busy all the time. */
+static bool waits(const nd__space *s)
 {
-    nd__kval *kept = nd__memo_keep(e);
+    bool functions = false;
+    for (int i = 0; i < s->expr_count; i++) {
+        const nd__expr *x = &s->exprs[i];
+        functions |= x->given && x->kind == ND__E_OP && x->op != ND__OP_sqrt && (nd__ops[x->op].traits & ND__COSTLY);
+    }
+    return functions;
+}
+
+/* `vectors`, one or two, from `column` elements into the row of the tile that is open, which lies at `from`; `count`
+ * lanes exist. */
+static void rolled_vectors(nd__emit *e, const nd__tile *t, nd__kaffine from, nd__kaffine column, int vectors, int count)
+{
+    nd__kval *kept = nd__memo_keep(e), value[2];
     e->coord[t->lane_axis] = nd__k_sum(t->column, column);
     e->count = count;
-    e->memo[t->given] = nd__k_load(&e->b, e->buffers[t->scratch], nd__k_sum(from, column), e->lanes, 1, e->lanes);
-    nd__emit_outputs(e, 0);
+    for (int v = 0; v < vectors; v++)
+        value[v] = nd__k_load(&e->b, e->buffers[t->scratch], nd__k_sum(nd__k_sum(from, column), nd__k_at(v * e->lanes)),
+                              e->lanes, 1, e->lanes);
+    if (vectors == 2) {
+        nd__emit_outputs_abreast(e, 0, t->given, value);
+    } else {
+        e->memo[t->given] = value[0];
+        nd__emit_outputs(e, 0);
+    }
     nd__memo_restore(e, kept);
 }
 
 /* The vectors of a row that lies at `from`; the loop stands apart unless the rows' does. */
 static void rolled_row(nd__emit *e, const nd__tile *t, nd__kaffine from)
 {
-    const int full = t->last == e->lanes ? t->vectors : t->vectors - 1;
+    const int full = t->last == e->lanes ? t->vectors : t->vectors - 1, abreast = full % 2 == 0 && waits(e->s) ? 2 : 1;
     const nd__kaffine first = nd__k_at(0), end = nd__k_at((int64_t)full * e->lanes);
     if (full > 0) {
-        int32_t v = t->row_axis < 0 ? nd__k_for_apart(&e->b, first, end, e->lanes)
-                                    : nd__k_for(&e->b, first, end, e->lanes, 0, NULL, NULL);
-        rolled_vector(e, t, from, nd__k_plus(first, v, 1), e->lanes);
+        int32_t v = t->row_axis < 0 ? nd__k_for_apart(&e->b, first, end, abreast * e->lanes)
+                                    : nd__k_for(&e->b, first, end, abreast * e->lanes, 0, NULL, NULL);
+        rolled_vectors(e, t, from, nd__k_plus(first, v, 1), abreast, e->lanes);
         nd__k_end_for(&e->b, NULL, NULL);
     }
     if (full < t->vectors)
-        rolled_vector(e, t, from, end, t->last);
+        rolled_vectors(e, t, from, end, 1, t->last);
 }
 
 static void rolled(nd__emit *e, const nd__tile *t, const nd__kval *acc)

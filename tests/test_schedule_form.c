@@ -412,6 +412,23 @@ START_TEST(long_epilogues_are_loops)
 }
 END_TEST
 
+/* A function of many elements is computed for two vectors abreast, where they are pairs; square roots are not. */
+START_TEST(functions_abreast)
+{
+    for (int i = 0; i < 8; i++) {
+        const int64_t columns = i & 1 ? 16 : 96;
+        nd_module *m = nd_module_create("map");
+        nd_value *x = nd_input(m, "x", i & 4 ? ND_F64 : ND_F32, ND_SHAPE(3, 5, columns)), *y = nd_at(x, ":, ::-1");
+        nd_value *z = nd_div(i & 2 ? nd_tanh(y) : nd_sqrt(y), x);
+        nd_function(m, "f", ND_VALUES(x), ND_VALUES(z, nd_mul(z, z)));
+        nd__plan *plan = schedule_checked("a function", m);
+        ck_assert_int_eq(plan->kernel_count, 1);
+        ck_assert_int_eq(count_op(&plan->kernels[0]->body, ND__K_store), i & 2 && i != 3 ? 4 : 2);
+        nd__plan_destroy(plan);
+    }
+}
+END_TEST
+
 /* Tiles divide the rows where that costs hardly anything: what is at the edges is code of its own. */
 START_TEST(few_tiles_at_edges)
 {
@@ -439,6 +456,7 @@ int main(void)
     tcase_add_test(all, pools_keep_gradients_small);
     tcase_add_test(all, pools_are_found_in_tiles);
     tcase_add_test(all, long_epilogues_are_loops);
+    tcase_add_test(all, functions_abreast);
     tcase_add_test(all, few_tiles_at_edges);
     suite_add_tcase(suite, all);
     return run_suite(suite);

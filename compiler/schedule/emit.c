@@ -129,11 +129,23 @@ static bool *missing(const nd__emit *e, int stage)
     return wanted;
 }
 
-void nd__emit_outputs_abreast(nd__emit *e, int stage, int given, const nd__kval value[2])
+/* A square root is one instruction, which is busy all the time. */
+bool nd__abreast_pays(const nd__emit *e)
+{
+    bool functions = false;
+    for (int i = 0; i < e->s->expr_count; i++) {
+        const nd__expr *x = &e->s->exprs[i];
+        functions |= x->axes & 1u << e->lane_axis && x->kind == ND__E_OP && x->op != ND__OP_sqrt &&
+                     nd__ops[x->op].traits & ND__COSTLY;
+    }
+    return functions;
+}
+
+void nd__emit_outputs_abreast(nd__emit *e, int stage, int given, const nd__kval *value)
 {
     nd__kval *memo[2] = {e->memo, nd__memo_keep(e)};
     const nd__kaffine at[2] = {e->coord[e->lane_axis], nd__k_sum(e->coord[e->lane_axis], nd__k_at(e->lanes))};
-    for (int u = 0; u < 2 && memo[1]; u++)
+    for (int u = 0; u < 2 && memo[1] && value; u++)
         memo[u][given] = value[u];
     const bool *wanted = missing(e, stage);
     for (int i = 0; i < 2 * e->s->expr_count && !e->s->failed; i++) {
@@ -275,7 +287,18 @@ typedef struct walk {
     int axes;
     void (*body)(nd__emit *e, void *data);
     void *data;
+    bool pairs; /* of vectors may have nd__emit_outputs_abreast for a body */
 } walk;
+
+static void over_pairs(nd__emit *e)
+{
+    nd__kval *kept = nd__memo_keep(e);
+    nd__open_axis(e, e->lane_axis, 0, e->s->size[e->lane_axis], 2 * e->lanes);
+    e->count = e->lanes;
+    nd__emit_outputs_abreast(e, 0, -1, NULL);
+    nd__close_axis(e, e->lane_axis);
+    nd__memo_restore(e, kept);
+}
 
 static void over_axis(nd__emit *e, int axis, const walk *w)
 {
@@ -288,6 +311,8 @@ static void over_axis(nd__emit *e, int axis, const walk *w)
         over_axis(e, axis + 1, w);
         nd__close_axis(e, axis);
         nd__memo_restore(e, kept);
+    } else if (w->pairs && e->lane_axis >= 0 && e->s->size[e->lane_axis] % (2 * e->lanes) == 0 && nd__abreast_pays(e)) {
+        over_pairs(e);
     } else if (e->lane_axis >= 0) {
         nd__over_lanes(e, e->s->size[e->lane_axis], w->body, w->data);
     } else {
@@ -295,12 +320,17 @@ static void over_axis(nd__emit *e, int axis, const walk *w)
     }
 }
 
+static void over_domain(nd__emit *e, const walk *w)
+{
+    e->lane_axis = nd__lane_axis(e->s, 0, w->axes - 1);
+    e->lanes = e->lane_axis < 0 ? 1 : nd__register_lanes(e->s);
+    over_axis(e, 0, w);
+}
+
 void nd__emit_domain(nd__emit *e, int axes, void (*body)(nd__emit *e, void *data), void *data)
 {
-    walk w = {axes, body, data};
-    e->lane_axis = nd__lane_axis(e->s, 0, axes - 1);
-    e->lanes = e->lane_axis < 0 ? 1 : nd__register_lanes(e->s);
-    over_axis(e, 0, &w);
+    const walk w = {.axes = axes, .body = body, .data = data};
+    over_domain(e, &w);
 }
 
 static void store_all(nd__emit *e, void *data)
@@ -311,5 +341,6 @@ static void store_all(nd__emit *e, void *data)
 
 void nd__emit_map(nd__emit *e)
 {
-    nd__emit_domain(e, e->s->rank, store_all, NULL);
+    const walk w = {.axes = e->s->rank, .body = store_all, .pairs = true};
+    over_domain(e, &w);
 }

@@ -35,8 +35,10 @@ nd__kval nd__emit_wide(nd__emit *e, int expr);
  * be read and written at one point. */
 void nd__emit_outputs(nd__emit *e, int stage);
 /* The same at the point and at the one a vector further, in turn: while the instructions of one wait for each other, as
- * those of an elementary function do, the processor has the other's. value: of the expression `given` at each. */
-void nd__emit_outputs_abreast(nd__emit *e, int stage, int given, const nd__kval value[2]);
+ * those of an elementary function do, the processor has the other's. value: of the expression `given` at each; NULL:
+ * there is none. */
+void nd__emit_outputs_abreast(nd__emit *e, int stage, int given, const nd__kval *value);
+bool nd__abreast_pays(const nd__emit *e);
 nd__kaffine nd__emit_affine(const nd__emit *e, const nd__lin *at);
 /* Computes what can be computed from the open axes alone: expressions up to that stage. */
 void nd__hoist(nd__emit *e, int stage);

@@ -62,17 +62,6 @@ static void unrolled(nd__emit *e, const nd__tile *t, const nd__kval *acc)
     nd__memo_restore(e, kept);
 }
 
-/* Whether an instruction mostly waits for the one before it: a square root is one, which is busy all the time. */
-static bool waits(const nd__space *s)
-{
-    bool functions = false;
-    for (int i = 0; i < s->expr_count; i++) {
-        const nd__expr *x = &s->exprs[i];
-        functions |= x->given && x->kind == ND__E_OP && x->op != ND__OP_sqrt && (nd__ops[x->op].traits & ND__COSTLY);
-    }
-    return functions;
-}
-
 /* `vectors`, one or two, from `column` elements into the row of the tile that is open, which lies at `from`; `count`
  * lanes exist. */
 static void rolled_vectors(nd__emit *e, const nd__tile *t, nd__kaffine from, nd__kaffine column, int vectors, int count)
@@ -95,7 +84,8 @@ static void rolled_vectors(nd__emit *e, const nd__tile *t, nd__kaffine from, nd_
 /* The vectors of a row that lies at `from`; the loop stands apart unless the rows' does. */
 static void rolled_row(nd__emit *e, const nd__tile *t, nd__kaffine from)
 {
-    const int full = t->last == e->lanes ? t->vectors : t->vectors - 1, abreast = full % 2 == 0 && waits(e->s) ? 2 : 1;
+    const int full = t->last == e->lanes ? t->vectors : t->vectors - 1,
+              abreast = full % 2 == 0 && nd__abreast_pays(e) ? 2 : 1;
     const nd__kaffine first = nd__k_at(0), end = nd__k_at((int64_t)full * e->lanes);
     if (full > 0) {
         int32_t v = t->row_axis < 0 ? nd__k_for_apart(&e->b, first, end, abreast * e->lanes)

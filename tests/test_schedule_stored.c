@@ -76,6 +76,25 @@ START_TEST(the_narrowest_place)
 }
 END_TEST
 
+/* Of all that a norm's gradient makes of that of its result, a product's kernel stores the one: what it is made of
+ * besides is there for another part of it. */
+START_TEST(a_norm)
+{
+    nd_module *m = nd_module_create("norm");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(ROWS, COLUMNS)),
+             *v = nd_input(m, "v", ND_F32, ND_SHAPE(COLUMNS, 12)), *g;
+    nd_value *gain = nd_input(m, "gain", ND_F32, ND_SHAPE(COLUMNS)),
+             *bias = nd_input(m, "bias", ND_F32, ND_SHAPE(COLUMNS));
+    nd_value *d = nd_sub(x, nd_mean(x, ND_AXES(1), true)), *variance = nd_mean(nd_mul(d, d), ND_AXES(1), true);
+    nd_value *unit = nd_mul(d, nd_div(nd_const(m, 1), nd_sqrt(nd_add(variance, nd_const(m, 1e-5)))));
+    nd_value *dy = nd_input(m, "dy", ND_F32, ND_SHAPE(ROWS, 12));
+    nd_value *y = nd_matmul(nd_add(nd_mul(unit, gain), bias), v);
+    nd_gradients(nd_sum(nd_mul(y, dy), ND_ALL_AXES, false), 1, &x, &g);
+    nd_function(m, "f", ND_VALUES(x, v, gain, bias, dy), ND_VALUES(g));
+    check("a norm", m, ROWS * COLUMNS, 1);
+}
+END_TEST
+
 /* What takes long is not done twice, nor what would need more to be stored. */
 START_TEST(worth_their_place)
 {
@@ -135,6 +154,7 @@ int main(void)
     tcase_set_timeout(all, 300);
     tcase_add_test(all, activations);
     tcase_add_test(all, the_narrowest_place);
+    tcase_add_test(all, a_norm);
     tcase_add_test(all, worth_their_place);
     tcase_add_test(all, variables_that_change);
     tcase_add_test(all, long_sums);

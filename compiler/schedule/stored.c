@@ -275,7 +275,18 @@ static int64_t most_worth(const network *w, const nd__node *n)
     return (is_there ? 1 : 2) * (LOAD + STORE) * work_of(n);
 }
 
-/* What one group does again for a value counts wholly here; whether it is stored is then settled for all. */
+/* The next of the nodes used, by number, after that one; 0, which is a leaf: there is none. */
+static int next_use(const nd__group *g, int number)
+{
+    int next = 0;
+    for (int k = 0; k < g->uses.count; k++) {
+        const int used = g->uses.items[k].value->node->number;
+        next = used > number && (next == 0 || used < next) ? used : next;
+    }
+    return next;
+}
+
+/* What one group does again for a value counts wholly here, unless it does so for an older one; whether it is stored is then settled for all. */
 static bool store_what_is_dear(network *w)
 {
     nd__block *b = w->b;
@@ -287,8 +298,8 @@ static bool store_what_is_dear(network *w)
         for (int k = 0; k < g->uses.count && g->merged < 0; k++)
             if (!is_made_again(w, g, g->uses.items[k].value->node))
                 w->stamp[g->uses.items[k].value->node->number] = w->search;
-        for (int k = 0, count; k < g->uses.count && g->merged < 0; k++) {
-            const nd__node *n = g->uses.items[k].value->node;
+        for (int k = 0, count; g->merged < 0 && (k = next_use(g, k)) > 0;) {
+            const nd__node *n = b->m->nodes[k];
             if (!is_made_again(w, g, n) || w->stamp[n->number] == w->search ||
                 cost_of_making(w, g, n, &count) <= most_worth(w, n))
                 continue;

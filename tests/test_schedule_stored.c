@@ -147,6 +147,41 @@ START_TEST(long_sums)
 }
 END_TEST
 
+/* What is made of a product and only summed, column by column, is never stored: its kernel makes the blocks of the
+ * sums, of whole ones and of a last one, of columns that fill the lanes and that do not, beside what it stores. */
+START_TEST(sums_of_a_product)
+{
+    static const int64_t sizes[][2] = {{65, 70}, {128, 128}, {130, 80}, {200, 100}, {67, 640}, {320, 96}, {260, 300}};
+    for (int i = 0; i < 14; i++) {
+        const int64_t rows = sizes[i / 2][0], columns = sizes[i / 2][1];
+        nd_module *m = nd_module_create("sums");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(rows, 5)), *w = nd_input(m, "w", ND_F32, ND_SHAPE(5, columns));
+        nd_value *z = nd_input(m, "z", ND_F32, ND_SHAPE(rows, columns)), *y = nd_mul(nd_matmul(x, w), z);
+        nd_value *long_one = i % 2 ? nd_sigmoid(y) : nd_sub(y, z),
+                 *sum = nd_sum(nd_mul(long_one, y), ND_AXES(0), false);
+        nd_value *first = nd_sum(y, ND_AXES(0), false), *most = nd_reduce_max(y, ND_AXES(0), false);
+        nd_function(m, "f", ND_VALUES(x, w, z), ND_VALUES(nd_add(sum, first), nd_exp(most)));
+        check("sums of a product", m, rows * columns, 0);
+    }
+}
+END_TEST
+
+/* Not so of a short column, of few columns, of products whose rows are in no order. */
+START_TEST(other_sums_of_a_product)
+{
+    for (int i = 0; i < 4; i++) {
+        const int64_t rows = i == 0 ? 64 : 80, columns = i == 1 ? 64 : 72;
+        const nd_matmul_options lower = {.band = ND_BAND_RESULT, .lower = INT64_MIN};
+        nd_module *m = nd_module_create("sums");
+        nd_value *x = nd_input(m, "x", ND_F32, i == 2 ? ND_SHAPE(2, rows, 5) : ND_SHAPE(rows, 5));
+        nd_value *w = nd_input(m, "w", ND_F32, i == 2 ? ND_SHAPE(2, 5, columns) : ND_SHAPE(5, columns));
+        nd_value *y = i == 3 ? nd_matmul_with(x, w, &lower) : nd_matmul(x, w);
+        nd_function(m, "f", ND_VALUES(x, w), ND_VALUES(nd_sum(y, ND_AXES(i == 2), false)));
+        check("other sums of a product", m, nd__elements(&y->shape), 1);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule_stored");
@@ -158,6 +193,8 @@ int main(void)
     tcase_add_test(all, worth_their_place);
     tcase_add_test(all, variables_that_change);
     tcase_add_test(all, long_sums);
+    tcase_add_test(all, sums_of_a_product);
+    tcase_add_test(all, other_sums_of_a_product);
     suite_add_tcase(suite, all);
     return run_suite(suite);
 }

@@ -64,7 +64,7 @@ typedef struct nd__group {
     int after_count, after_room, then_count, then_room;
     int level;               /* more than that of any that comes before */
     nd__uses uses;           /* of values that are computed elsewhere */
-    const nd__node **summed; /* MAP, ROWS: reductions of other groups whose blocks are summed here */
+    const nd__node **summed; /* MAP, ROWS, PRODUCT: reductions of other groups whose blocks are summed here */
     int summed_count, summed_room;
     int visited; /* stamp of the search for cycles */
     int merged;  /* the group that took this one over; -1: none */

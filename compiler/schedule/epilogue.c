@@ -21,6 +21,26 @@ int nd__epilogue_scratch(nd__space *s, nd_dtype dtype, int registers, int lanes)
     return nd__param_of(s, spot, dtype, elems, ND__K_SCRATCH, "tile");
 }
 
+/* -- sums of columns ---------------------------------------------------------------------------------------------- */
+
+static nd__kval load_sum(nd__emit *e, const nd__tile *t, int i)
+{
+    return nd__k_load(&e->b, e->buffers[t->sums[i].param], nd__k_sum(t->sums_at, e->coord[t->lane_axis]), e->lanes, 1,
+                      e->count);
+}
+
+static void store_sum(nd__emit *e, const nd__tile *t, int i, nd__kval sum)
+{
+    nd__k_store(&e->b, e->buffers[t->sums[i].param], nd__k_sum(t->sums_at, e->coord[t->lane_axis]), sum, 1, e->count);
+}
+
+static nd__kval add_point(nd__emit *e, const nd__tile *t, int i, nd__kval sum)
+{
+    return nd__reduction_join(&e->b, t->sums[i].node, sum, nd__emit_wide(e, t->sums[i].operand));
+}
+
+/* -- short ones --------------------------------------------------------------------------------------------------- */
+
 /* The point of row r and vector v. */
 static void at_point(nd__emit *e, const nd__tile *t, int r, int v)
 {
@@ -35,6 +55,8 @@ static void unrolled(nd__emit *e, const nd__tile *t, const nd__kval *acc)
     enum { MOST = ND__MAX_LANES };
     const unsigned outer = e->open, row_bit = 1u << t->row_axis, lane_bit = 1u << t->lane_axis;
     nd__kval *kept = nd__memo_keep(e), *by_row[MOST], *by_vector[MOST];
+    nd__kval *sum = nd__arena_alloc(e->s->arena, (size_t)(t->vectors * t->sum_count), sizeof *sum);
+    e->s->failed = e->s->failed || !sum;
     for (int r = 0; r < t->rows; r++) {
         at_point(e, t, r, 0);
         e->open = outer | row_bit;
@@ -48,6 +70,8 @@ static void unrolled(nd__emit *e, const nd__tile *t, const nd__kval *acc)
         nd__memo_restore(e, kept);
         nd__hoist(e, 0);
         by_vector[v] = nd__memo_keep(e);
+        for (int i = 0; i < t->sum_count && sum; i++)
+            sum[v * t->sum_count + i] = load_sum(e, t, i);
     }
     e->open = outer | row_bit | lane_bit;
     for (int r = 0; r < t->rows && !e->s->failed; r++)
@@ -57,10 +81,19 @@ static void unrolled(nd__emit *e, const nd__tile *t, const nd__kval *acc)
                 e->memo[i] = by_row[r][i] >= 0 ? by_row[r][i] : by_vector[v][i];
             e->memo[t->given] = acc[r * t->vectors + v];
             nd__emit_outputs(e, 0);
+            for (int i = 0; i < t->sum_count; i++)
+                sum[v * t->sum_count + i] = add_point(e, t, i, sum[v * t->sum_count + i]);
         }
+    for (int v = 0; v < t->vectors && t->sum_count > 0 && sum; v++) {
+        at_point(e, t, 0, v);
+        for (int i = 0; i < t->sum_count; i++)
+            store_sum(e, t, i, sum[v * t->sum_count + i]);
+    }
     e->open = outer;
     nd__memo_restore(e, kept);
 }
+
+/* -- long ones ---------------------------------------------------------------------------------------------------- */
 
 /* `vectors`, one or two, from `column` elements into the row of the tile that is open, which lies at `from`; `count`
  * lanes exist. */
@@ -77,6 +110,8 @@ static void rolled_vectors(nd__emit *e, const nd__tile *t, nd__kaffine from, nd_
     } else {
         e->memo[t->given] = value[0];
         nd__emit_outputs(e, 0);
+        for (int i = 0; i < t->sum_count; i++)
+            store_sum(e, t, i, add_point(e, t, i, load_sum(e, t, i)));
     }
     nd__memo_restore(e, kept);
 }
@@ -84,8 +119,8 @@ static void rolled_vectors(nd__emit *e, const nd__tile *t, nd__kaffine from, nd_
 /* The vectors of a row that lies at `from`; the loop stands apart unless the rows' does. */
 static void rolled_row(nd__emit *e, const nd__tile *t, nd__kaffine from)
 {
-    const int full = t->last == e->lanes ? t->vectors : t->vectors - 1,
-              abreast = full % 2 == 0 && nd__abreast_pays(e) ? 2 : 1;
+    const int full = t->last == e->lanes ? t->vectors : t->vectors - 1;
+    const int abreast = full % 2 == 0 && t->sum_count == 0 && nd__abreast_pays(e) ? 2 : 1;
     const nd__kaffine first = nd__k_at(0), end = nd__k_at((int64_t)full * e->lanes);
     if (full > 0) {
         int32_t v = t->row_axis < 0 ? nd__k_for_apart(&e->b, first, end, abreast * e->lanes)

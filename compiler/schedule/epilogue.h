@@ -4,6 +4,12 @@
 
 #include "compiler/schedule/emit.h"
 
+/* A sum of each column of what follows the product, made in memory, row by row (product_columns.c). */
+typedef struct nd__column_sum {
+    const nd__node *node;
+    int operand, param; /* the expression that is summed; where the sums lie */
+} nd__column_sum;
+
 /* A tile of accumulators, `rows` by `vectors` registers, of whose last column of registers only `last` lanes exist. */
 typedef struct nd__tile {
     nd__kaffine row, column; /* where it begins */
@@ -11,6 +17,9 @@ typedef struct nd__tile {
     int rows, vectors, last;
     int given;   /* the expression that the accumulators are */
     int scratch; /* the parameter that holds them while a long epilogue passes over them; -1: it is short */
+    const nd__column_sum *sums;
+    int sum_count;
+    nd__kaffine sums_at; /* where those of column 0 lie that the tile's rows are added to */
 } nd__tile;
 
 /* Memory for tiles of that many registers, if the epilogue is too long to be written down for each of them; else -1.

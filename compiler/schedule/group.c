@@ -311,6 +311,13 @@ static void group_pointwise(nd__block *b, const nd__node *n)
     connect(b, g, &u);
 }
 
+/* A product whose kernel goes through its rows in order, all of them and tile by tile. */
+static bool has_rows_of_tiles(const nd__group *g)
+{
+    return g->kind == ND__G_PRODUCT && g->rank == 2 && !nd__get_int(g->anchor, ND__A_lanes) &&
+           nd__get_band(g->anchor).of == ND_BAND_NONE;
+}
+
 /* The group that sums the blocks of a reduction: the one that computes what is summed, if it iterates over those
  * points; one made for it, if all is summed. NULL: none. */
 static nd__group *summing_group(nd__block *b, const nd__parts *p)
@@ -320,8 +327,8 @@ static nd__group *summing_group(nd__block *b, const nd__parts *p)
     const nd_value *v = nd__through_views(p->operand, &index);
     nd__group *g = nd__is_view(v->node) ? NULL : home_of(b, v->node);
     nd__uses u = {.arena = b->passing};
-    if (g && (g->kind == ND__G_MAP || g->kind == ND__G_ROWS) && !g->copy && shape_is(shape, g->rank, g->size) &&
-        nd__aligned(&(nd__use){v, index, false}))
+    if (g && (g->kind == ND__G_MAP || g->kind == ND__G_ROWS || (!p->whole && has_rows_of_tiles(g))) && !g->copy &&
+        shape_is(shape, g->rank, g->size) && nd__aligned(&(nd__use){v, index, false}))
         return g;
     if (!p->whole || !(g = new_group(b, ND__G_MAP, shape)))
         return NULL;

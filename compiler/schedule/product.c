@@ -9,7 +9,6 @@
  * A product with the attribute `lanes` is a few long rows instead: k lies in the lanes (product_dot.c). */
 #include "compiler/schedule/product.h"
 #include "compiler/schedule/cost.h"
-#include "compiler/schedule/epilogue.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -81,6 +80,12 @@ static void add_operand(nd__matmul *p, nd__factor *o, int axis)
     param->walked = true;
 }
 
+/* Its tiles' rows divide a block's, whose sums then begin and end between tiles, and columns lie in the lanes. */
+static bool sums_columns(const nd__matmul *p)
+{
+    return p->s.group->summed_count > 0;
+}
+
 /* -- decisions ---------------------------------------------------------------------------------------------------- */
 
 static int lanes_of(const nd__matmul *p)
@@ -146,13 +151,16 @@ static nd__chooser chooser_of(const nd__matmul *p, const nd__factor *a, const nd
 {
     const nd_value *result = &p->node->results[0];
     const int64_t *dims = result->shape.dims;
+    const bool banded = nd__get_band(p->node).of != ND_BAND_NONE;
     int64_t batch = 1;
     for (int d = 0; d < p->rank - 2; d++)
         batch *= dims[d];
     return nd__choose(p->s.block, ND__CHOICE_PRODUCT, result->dtype,
                       "%" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " %c%c%s", batch, dims[p->rank - 2], p->depth,
                       dims[p->rank - 1], a->along == 1 ? 't' : 'n', b->along == 1 ? 'n' : 't',
-                      nd__get_band(p->node).of == ND_BAND_NONE ? "" : " band");
+                      banded            ? " band"
+                      : sums_columns(p) ? " sums"
+                                        : "");
 }
 
 /* Whether the tile may be taken, in one order or the other. */
@@ -183,7 +191,7 @@ static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t si
         for (int rows = ND__TILE_ROWS; rows >= 1; rows--) {
             int vectors = preferred[i];
             if (rows * vectors + vectors + 1 > target->vector_registers - 1 || rows > row_count ||
-                (vectors > vector_count && vectors > 1))
+                (vectors > vector_count && vectors > 1) || (sums_columns(p) && ND__CHAIN % rows != 0))
                 continue;
             double share = band_share(p, &band, row_count, size, rows, (int64_t)vectors * lanes);
             double cycles = tiling_cycles(row_count, vector_count, rows, vectors, share * (double)p->depth, streams);
@@ -223,7 +231,7 @@ static bool decide(nd__matmul *p, nd__factor *a, nd__factor *b, nd__steps *steps
     do {
         if (banded != ND_BAND_B)
             along_n = choose_tile(p, m, n, false, turned_n);
-        if (banded != ND_BAND_A)
+        if (banded != ND_BAND_A && !sums_columns(p))
             along_m = choose_tile(p, n, m, true, turned_m + stored * (double)m * (double)n);
     } while (along_n.cycles == 0 && along_m.cycles == 0 && nd__choose_anew(&p->chooser));
     const bool worth_it = few && along_m.cycles + turned_m < along_n.cycles + turned_n;
@@ -257,12 +265,13 @@ static void cut(nd__matmul *p)
         return;
     const bool lanes_first = p->vectors.count >= p->scalars.count;
     const int64_t vectors = (int64_t)p->tile.vectors * lanes_of(p);
+    const int64_t rows = sums_columns(p) ? ND__CHAIN : p->tile.rows;
     for (int i = 0; i < 2; i++) {
         bool lanes = lanes_first == (i == 0);
-        if (nd__cut(&p->s, lanes ? p->lane_axis : p->row_axis, lanes ? vectors : p->tile.rows, microseconds))
+        if (nd__cut(&p->s, lanes ? p->lane_axis : p->row_axis, lanes ? vectors : rows, microseconds))
             return;
     }
-    if (nd__cut(&p->s, p->row_axis, 1, microseconds) && !nd__choice_known(&p->chooser))
+    if (!sums_columns(p) && nd__cut(&p->s, p->row_axis, 1, microseconds) && !nd__choice_known(&p->chooser))
         /* tiles of as many rows as a chunk has */
         p->tile = choose_tile(p, p->s.size[p->row_axis], p->s.size[p->lane_axis], p->lane_axis == p->rank - 2, 0);
 }
@@ -282,21 +291,11 @@ static void tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, i
                         .vectors = vectors,
                         .last = last,
                         .given = p->given,
-                        .scratch = p->scratch};
+                        .scratch = p->scratch,
+                        .sums = p->sums,
+                        .sum_count = p->sum_count,
+                        .sums_at = nd__column_sums_at(p)};
     nd__finish_tile(&p->e, &t, acc);
-}
-
-/* The tiles of one panel of columns, and of one strip of rows. */
-static void over_panel(nd__matmul *p, nd__kaffine column, int vectors, int last)
-{
-    const int64_t count = p->s.size[p->row_axis], full = count - count % p->tile.rows;
-    if (full > 0) {
-        int32_t i = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full), p->tile.rows, 0, NULL, NULL);
-        tile(p, nd__k_plus(nd__k_at(0), i, 1), column, p->tile.rows, vectors, last);
-        nd__k_end_for(&p->e.b, NULL, NULL);
-    }
-    if (full < count)
-        tile(p, nd__k_at(full), column, (int)(count - full), vectors, last);
 }
 
 static void over_strip(nd__matmul *p, nd__kaffine row, int rows)
@@ -314,31 +313,59 @@ static void over_strip(nd__matmul *p, nd__kaffine row, int rows)
     }
 }
 
+/* A strip of rows: in a panel one tile. */
+static void strip(nd__matmul *p, const nd__panel *of, nd__kaffine row, int rows)
+{
+    if (of)
+        tile(p, row, of->column, rows, of->vectors, of->last);
+    else
+        over_strip(p, row, rows);
+}
+
+static void over_rows(nd__matmul *p, const nd__panel *of, nd__kaffine first, int64_t count)
+{
+    const int64_t full = count - count % p->tile.rows;
+    if (full > 0) {
+        int32_t i = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full), p->tile.rows, 0, NULL, NULL);
+        strip(p, of, nd__k_plus(first, i, 1), p->tile.rows);
+        nd__k_end_for(&p->e.b, NULL, NULL);
+    }
+    if (full < count)
+        strip(p, of, nd__k_sum(first, nd__k_at(full)), (int)(count - full));
+}
+
+/* All rows, of a panel or (NULL) of all columns; where columns are summed, a block of them after the other. */
+static void over_blocks(nd__matmul *p, const nd__panel *of)
+{
+    const int64_t count = p->s.size[p->row_axis], full = sums_columns(p) ? count - count % ND__CHAIN : 0;
+    if (full > 0) {
+        int32_t i = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full / ND__CHAIN), 1, 0, NULL, NULL);
+        p->block = nd__k_plus(nd__k_at(0), i, 1);
+        nd__begin_column_sums(p, of);
+        over_rows(p, of, nd__k_plus(nd__k_at(0), i, ND__CHAIN), ND__CHAIN);
+        nd__k_end_for(&p->e.b, NULL, NULL);
+    }
+    if (full == count)
+        return;
+    p->block = nd__k_at(full / ND__CHAIN);
+    if (sums_columns(p))
+        nd__begin_column_sums(p, of);
+    over_rows(p, of, nd__k_at(full), count - full);
+}
+
 static void over_panels(nd__matmul *p)
 {
     const int lanes = p->e.lanes;
     const int64_t size = p->s.size[p->lane_axis], wide = (int64_t)lanes * p->tile.vectors, full = size - size % wide;
     if (full > 0) {
         int32_t j = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full), wide, 0, NULL, NULL);
-        over_panel(p, nd__k_plus(nd__k_at(0), j, 1), p->tile.vectors, lanes);
+        over_blocks(p, &(nd__panel){nd__k_plus(nd__k_at(0), j, 1), p->tile.vectors, lanes});
         nd__k_end_for(&p->e.b, NULL, NULL);
     }
     if (full < size) {
         int vectors = (int)((size - full + lanes - 1) / lanes);
-        over_panel(p, nd__k_at(full), vectors, (int)(size - full) - (vectors - 1) * lanes);
+        over_blocks(p, &(nd__panel){nd__k_at(full), vectors, (int)(size - full) - (vectors - 1) * lanes});
     }
-}
-
-static void over_strips(nd__matmul *p)
-{
-    const int64_t count = p->s.size[p->row_axis], full = count - count % p->tile.rows;
-    if (full > 0) {
-        int32_t i = nd__k_for(&p->e.b, nd__k_at(0), nd__k_at(full), p->tile.rows, 0, NULL, NULL);
-        over_strip(p, nd__k_plus(nd__k_at(0), i, 1), p->tile.rows);
-        nd__k_end_for(&p->e.b, NULL, NULL);
-    }
-    if (full < count)
-        over_strip(p, nd__k_at(full), (int)(count - full));
 }
 
 /* -- the kernel --------------------------------------------------------------------------------------------------- */
@@ -358,7 +385,7 @@ static void over_leading(nd__matmul *p, int axis)
     } else if (p->by_panels) {
         over_panels(p);
     } else {
-        over_strips(p);
+        over_blocks(p, NULL);
     }
 }
 
@@ -386,10 +413,12 @@ bool nd__lower_product(nd__block *b, const nd__group *g, nd__steps *steps)
     p.given = nd__expr_given(&p.s, &n->results[0], nd__axes_of(&p.s, p.rank) | (dots ? 0 : 1u << p.lane_axis));
     nd__know(&p.s, &n->results[0], p.given);
     nd__add_outputs(&p.s);
+    nd__find_column_sums(&p);
     add_operand(&p, &p.scalars, p.row_axis);
     add_operand(&p, &p.vectors, p.lane_axis);
     if (!dots) {
         cut(&p);
+        nd__cut_column_sums(&p);
         note_choice(&p);
     }
     p.scratch = dots ? -1 : nd__epilogue_scratch(&p.s, n->results[0].dtype, p.tile.rows * p.tile.vectors, lanes_of(&p));

@@ -103,6 +103,37 @@ START_TEST(products_fetch_ahead)
 }
 END_TEST
 
+/* Loops that fetch and then sum, turn by turn. */
+static int sums_in_parts(const nd__kblock *block)
+{
+    int count = 0;
+    bool fetched = false;
+    for (const nd__kinst *i = block->first; i; i = i->next) {
+        count += fetched && i->op == ND__K_for && i->arg_count > 0;
+        fetched |= i->op == ND__K_fetch;
+        count += sums_in_parts(&i->body);
+    }
+    return count;
+}
+
+/* A row at a time while a part of the sums is made: parts that k is a multiple of and parts that it is not, fewer than
+ * rows, too. */
+START_TEST(products_fetch_row_by_row)
+{
+    static const int64_t sizes[][3] = {{96, 64, 80}, {5, 65, 300}, {16, 67, 16}, {23, 100, 40}, {7, 130, 64}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t rows = sizes[i][0], depth = sizes[i][1], columns = sizes[i][2];
+        nd_module *m = nd_module_create("product");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(rows, depth));
+        nd_value *w = nd_input(m, "w", ND_F32, ND_SHAPE(depth, columns));
+        nd_function(m, "f", ND_VALUES(x, w), ND_VALUES(nd_matmul(x, w)));
+        nd__plan *plan = schedule_checked("parts of sums", m);
+        ck_assert_int_gt(sums_in_parts(&plan->kernels[0]->body), 0);
+        nd__plan_destroy(plan);
+    }
+}
+END_TEST
+
 /* Of an operand whose rows lie side by side, as in the gradient of a weight, the next line is fetched: one in each step
  * of a tile of four rows, none where the second-level cache keeps the operand. */
 START_TEST(products_fetch_lines)
@@ -446,6 +477,7 @@ int main(void)
     tcase_set_timeout(all, 300);
     tcase_add_test(all, updates_come_early);
     tcase_add_test(all, products_fetch_ahead);
+    tcase_add_test(all, products_fetch_row_by_row);
     tcase_add_test(all, products_fetch_lines);
     tcase_add_test(all, long_rows_in_pairs);
     tcase_add_test(all, short_rows_are_turned);

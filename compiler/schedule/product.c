@@ -281,7 +281,6 @@ static void cut(nd__matmul *p)
 static void tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last)
 {
     nd__kval acc[ND__TILE_ROWS * ND__TILE_VECTORS];
-    nd__fetch_tile(p, row, column, rows, (int64_t)(vectors - 1) * p->e.lanes + last);
     nd__sum_tile(p, row, column, rows, vectors, last, acc);
     const nd__tile t = {.row = row,
                         .column = column,

@@ -54,8 +54,9 @@ nd__kaffine nd__factor_at(const nd__matmul *p, const nd__factor *o);
  * lanes that exist. acc[row * vectors + vector]. */
 void nd__sum_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int vectors, int last, nd__kval *acc);
 
-/* Before a tile is summed: brings what follows the sums reads and writes of it nearer. */
-void nd__fetch_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int64_t columns);
+/* While a tile is summed: brings what follows the sums reads and writes of a row of it nearer, if that is worth it. */
+bool nd__fetches_rows(const nd__matmul *p);
+void nd__fetch_row(nd__matmul *p, nd__kaffine row, nd__kaffine column, int64_t columns);
 /* While one is: what the next strips want of the scalar operand, which is at `at` and in the rows after it. */
 void nd__fetch_strip(nd__matmul *p, nd__kaffine at, int rows);
 

@@ -9,34 +9,46 @@ enum {
     LEAST_STEPS = 64, /* of a tile, in which a line arrives */
 };
 
-/* The lines of a row of the tile, as an address moves through it. */
-static void fetch_row(nd__matmul *p, nd__kaffine column, int64_t columns, int param, const nd__lin *at, bool to_write)
+/* Whether a row of the tile is lines of what an address moves through. */
+static bool has_lines(const nd__matmul *p, const nd__lin *at)
+{
+    return at->coef[p->row_axis] != 0 && at->coef[p->lane_axis] == 1;
+}
+
+static bool is_read(const nd__matmul *p, const nd__expr *x)
+{
+    return x->kind == ND__E_LOAD && p->s.params[x->param].access == ND__K_IN && has_lines(p, &x->at);
+}
+
+bool nd__fetches_rows(const nd__matmul *p)
+{
+    bool any = false;
+    for (int i = 0; i < p->s.output_count; i++)
+        any |= has_lines(p, &p->s.outputs[i].at);
+    for (int i = 0; i < p->s.expr_count; i++)
+        any |= is_read(p, &p->s.exprs[i]);
+    return any && p->depth >= LEAST_STEPS;
+}
+
+static void fetch_lines(nd__matmul *p, nd__kaffine column, int64_t columns, int param, const nd__lin *at, bool to_write)
 {
     nd__emit *e = &p->e;
     const int64_t line = LINE / (int64_t)nd_dtype_size(p->s.params[param].dtype);
-    if (at->coef[p->row_axis] == 0 || at->coef[p->lane_axis] != 1)
-        return;
     for (int64_t c = 0; c < columns; c += line) {
         e->coord[p->lane_axis] = nd__k_sum(column, nd__k_at(c));
         nd__k_fetch(&e->b, e->buffers[param], nd__emit_affine(e, at), to_write);
     }
 }
 
-void nd__fetch_tile(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows, int64_t columns)
+void nd__fetch_row(nd__matmul *p, nd__kaffine row, nd__kaffine column, int64_t columns)
 {
-    nd__emit *e = &p->e;
-    if (p->depth < LEAST_STEPS)
-        return;
-    int32_t r = nd__k_for(&e->b, nd__k_at(0), nd__k_at(rows), 1, 0, NULL, NULL);
-    e->coord[p->row_axis] = nd__k_plus(row, r, 1);
+    p->e.coord[p->row_axis] = row;
     for (int i = 0; i < p->s.output_count; i++)
-        fetch_row(p, column, columns, p->s.outputs[i].param, &p->s.outputs[i].at, true);
-    for (int i = 0; i < p->s.expr_count; i++) {
-        const nd__expr *x = &p->s.exprs[i];
-        if (x->kind == ND__E_LOAD && p->s.params[x->param].access == ND__K_IN)
-            fetch_row(p, column, columns, x->param, &x->at, false);
-    }
-    nd__k_end_for(&e->b, NULL, NULL);
+        if (has_lines(p, &p->s.outputs[i].at))
+            fetch_lines(p, column, columns, p->s.outputs[i].param, &p->s.outputs[i].at, true);
+    for (int i = 0; i < p->s.expr_count; i++)
+        if (is_read(p, &p->s.exprs[i]))
+            fetch_lines(p, column, columns, p->s.exprs[i].param, &p->s.exprs[i].at, false);
 }
 
 /* Where k lies side by side, the rows of the next strip. Where the rows do, the next line of this k: a line is that of

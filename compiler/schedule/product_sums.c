@@ -13,8 +13,8 @@ nd__kaffine nd__factor_at(const nd__matmul *p, const nd__factor *o)
 /* A tile while it is accumulated. */
 typedef struct running {
     nd__matmul *p;
-    nd__kaffine row, scalars, vectors; /* operands at k = 0 */
-    int rows, width, last;             /* width: vectors */
+    nd__kaffine row, column, scalars, vectors; /* operands at k = 0 */
+    int rows, width, last;                     /* width: vectors */
 } running;
 
 /* One k of rows `from` to below `until`; `masked`: of those of them that the band lets have it. */
@@ -61,6 +61,37 @@ static void loop_over(const running *t, nd__kaffine lo, nd__kaffine hi, bool mas
     nd__k_end_for(b, carried, acc);
 }
 
+static void fetch_row(const running *t, int32_t row)
+{
+    const int64_t columns = (int64_t)(t->width - 1) * t->p->e.lanes + t->last;
+    nd__fetch_row(t->p, nd__k_plus(t->row, row, 1), t->column, columns);
+}
+
+static void fetch_rows(const running *t)
+{
+    int32_t r = nd__k_for(&t->p->e.b, nd__k_at(0), nd__k_at(t->rows), 1, 0, NULL, NULL);
+    fetch_row(t, r);
+    nd__k_end_for(&t->p->e.b, NULL, NULL);
+}
+
+/* All of k in as many parts as there are rows, one of which is fetched before each: the lines of all rows at once would
+ * take the places for misses that the sums' own loads need. */
+static void over_parts(const running *t, nd__kval *acc)
+{
+    nd__kbuilder *b = &t->p->e.b;
+    nd__kval carried[ND__TILE_ROWS * ND__TILE_VECTORS], inner[ND__TILE_ROWS * ND__TILE_VECTORS];
+    const int n = t->rows * t->width;
+    const int64_t depth = t->p->depth, part = (depth + t->rows - 1) / t->rows;
+    int32_t r = nd__k_for(b, nd__k_at(0), nd__k_at(t->rows), 1, n, acc, carried);
+    fetch_row(t, r);
+    nd__kaffine lo = nd__k_plus(nd__k_at(0), r, part);
+    int32_t k = nd__k_for_within(b, lo, nd__k_sum(lo, nd__k_at(part)), INT64_MIN,
+                                 part * t->rows > depth ? depth : INT64_MAX, 1, n, carried, inner);
+    step(t, nd__k_plus(nd__k_at(0), k, 1), 0, t->rows, false, inner);
+    nd__k_end_for(b, inner, carried);
+    nd__k_end_for(b, carried, acc);
+}
+
 /* The steps at one end of a band, which some of the rows have: the first rows where it begins, the last where it ends.
  * `from`: of the first of them, from the tile's row. */
 static void over_edge(const running *t, int64_t from, bool begins, nd__kval *acc)
@@ -104,6 +135,7 @@ static void sum_all(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows
 {
     const running t = {.p = p,
                        .row = row,
+                       .column = column,
                        .scalars = nd__k_sum(nd__factor_at(p, &p->scalars), nd__k_scaled(row, p->scalars.along)),
                        .vectors = nd__k_sum(nd__factor_at(p, &p->vectors), nd__k_scaled(column, p->vectors.along)),
                        .rows = rows,
@@ -112,8 +144,13 @@ static void sum_all(nd__matmul *p, nd__kaffine row, nd__kaffine column, int rows
     nd__kval zero = nd__k_const_bits(&p->e.b, nd__k_type(p->node->results[0].dtype, p->e.lanes), 0);
     for (int i = 0; i < rows * vectors; i++)
         acc[i] = zero;
+    const bool fetches = nd__fetches_rows(p);
+    if (p->band.of_operand && fetches)
+        fetch_rows(&t);
     if (p->band.of_operand)
         over_band(&t, acc);
+    else if (fetches)
+        over_parts(&t, acc);
     else
         loop_over(&t, nd__k_at(0), nd__k_at(p->depth), false, acc);
 }

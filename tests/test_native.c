@@ -424,6 +424,35 @@ START_TEST(layers_are_compiled_once)
 }
 END_TEST
 
+/* So many updates of large variables, each a step in chunks, of two sizes that do not alternate. */
+static nd_compile_times compile_updates(int count)
+{
+    nd_module *m = nd_module_create("wide");
+    nd_function *step = nd_function(m, "step", ND_VALUES(), ND_VALUES());
+    for (int i = 0; i < count; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "w%d", i);
+        const int rows = __builtin_parity((unsigned)i) ? 1024 : 512;
+        nd_value *w = nd_variable(m, name, ND_F32, ND_SHAPE(rows, 256), nd_zeros());
+        nd_assign(step, w, nd_tanh(w));
+    }
+    nd_program *p = nd_compile(m, NULL);
+    ck_assert_msg(nd_program_status(p) == ND_OK, "%s", nd_program_error(p));
+    const nd_compile_times times = nd_program_compile_times(p);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+    return times;
+}
+
+/* Steps of a function with chunks are data. */
+START_TEST(steps_are_data)
+{
+    const nd_compile_times few = compile_updates(6), many = compile_updates(24);
+    ck_assert_int_eq(few.kernels, many.kernels);
+    ck_assert_int_eq(few.code_bytes, many.code_bytes);
+}
+END_TEST
+
 /* LLVM's own allocations are not among those that fail: it would end the process. */
 START_TEST(memory_runs_out)
 {
@@ -752,6 +781,7 @@ int main(void)
     tcase_add_test(all, an_input_that_is_not_listed);
     tcase_add_test(all, what_came_of_compiling);
     tcase_add_test(all, layers_are_compiled_once);
+    tcase_add_test(all, steps_are_data);
     tcase_add_test(all, memory_runs_out);
     tcase_add_test(all, ahead_of_time);
     tcase_add_test(all, files_for_several_processors);

@@ -79,13 +79,8 @@ static void write_kernel(nd__entry *e, const nd__step *step)
         e->ir->failed = true;
         return;
     }
-    const bool framed = e->repeat && e->frame; /* less code than to look them up one by one */
-    if (framed)
-        nd__ir_fill(e, step);
     for (int i = 0; i < n; i++)
-        args[i] = framed ? LLVMBuildLoad2(e->ir->builder, e->ir->pointer,
-                                          nd__ir_slot(e->ir, e->frame, ND__FRAME_ARGS + i), "")
-                         : nd__ir_argument(e, step, i);
+        args[i] = nd__ir_argument(e, step, i);
     LLVMBuildCall2(e->ir->builder, LLVMGlobalGetValueType(item->function), item->function, args, (unsigned)n, "");
 }
 
@@ -165,6 +160,19 @@ static void write_step(nd__entry *e, const nd__step *step)
         write_cond(e, step);
 }
 
+/* Steps without a loop around them of our own. */
+static void write_straight(nd__entry *e, const nd__step *steps, int count)
+{
+    for (int i = 0; i < count && !e->ir->failed;) {
+        const int listed = nd__ir_listed(e, &steps[i], count - i);
+        if (listed > 1)
+            nd__ir_list(e, &steps[i], listed);
+        else
+            write_step(e, &steps[i]);
+        i += listed > 1 ? listed : 1;
+    }
+}
+
 /* The steps of one turn, in a loop over the turns. */
 static void write_repeat(nd__entry *e, nd__repeat repeat, const nd__step *first)
 {
@@ -173,22 +181,24 @@ static void write_repeat(nd__entry *e, nd__repeat repeat, const nd__step *first)
     repeat.turn = l.counter;
     repeat.table = e->frame ? nd__ir_turn_table(e, &repeat) : NULL;
     e->repeat = &repeat;
-    for (int i = 0; i < repeat.period && !e->ir->failed; i++)
-        write_step(e, &first[i]);
+    write_straight(e, first, repeat.period);
     e->repeat = NULL;
     end_loop(e, l, repeat.count);
 }
 
 static void write_steps(nd__entry *e, const nd__step *steps, int count)
 {
+    int straight = 0; /* the first that is not written yet */
     for (int i = 0; i < count && !e->ir->failed;) {
         const nd__repeat repeat = nd__find_repeat(e->plan, e->of, &steps[i], count - i);
-        if (repeat.count > 1)
+        if (repeat.count > 1) {
+            write_straight(e, &steps[straight], i - straight);
             write_repeat(e, repeat, &steps[i]);
-        else
-            write_step(e, &steps[i]);
+            straight = i + repeat.period * repeat.count;
+        }
         i += repeat.period * repeat.count;
     }
+    write_straight(e, &steps[straight], count - straight);
 }
 
 /* -- entries ------------------------------------------------------------------------------------------------------ */

@@ -19,7 +19,6 @@ typedef struct nd__shapes {
     nd__shape *items;
     int count;
     int **of; /* by plan, by kernel: the item */
-    LLVMValueRef fork;
 } nd__shapes;
 
 /* Steps that follow each other again and again, on other memory: the layers of a model. */
@@ -61,10 +60,14 @@ int64_t nd__ir_fixed_offset(const nd__plan *plan, const nd__karg *arg);
 /* Where argument i of a step begins, in its first chunk and for the first worker. */
 LLVMValueRef nd__ir_argument(nd__entry *e, const nd__step *step, int i);
 
-/* -- chunks (ir_task.c) ------------------------------------------------------------------------------------------- */
+/* -- chunks, lists (ir_task.c) ------------------------------------------------------------------------------------ */
 
 /* Runs the chunks of a step, on threads or one after the other. */
 void nd__ir_chunks(nd__entry *e, const nd__step *step);
+/* How many of the steps, from the first on, a list can have: those that are told by data alone. */
+int nd__ir_listed(const nd__entry *e, const nd__step *steps, int count);
+/* Runs steps that are in a list. */
+void nd__ir_list(nd__entry *e, const nd__step *steps, int count);
 
 /* -- frames (ir_frame.c) ------------------------------------------------------------------------------------------ */
 
@@ -73,6 +76,14 @@ enum { ND__FRAME_KERNEL, ND__FRAME_TABLE, ND__FRAME_ARGS };
 
 /* Memory for the arguments of any step, at the start of the entry. */
 void nd__ir_frame(nd__entry *e);
+/* Whether tables tell where all arguments of a step lie. */
+bool nd__ir_framed(const nd__entry *e, const nd__step *step);
+/* The places of the arguments of steps that follow each other. */
+LLVMValueRef nd__ir_table(nd__entry *e, const nd__step *first, int count);
+/* The address of place number i of a table. */
+LLVMValueRef nd__ir_place(nd__ir *ir, LLVMValueRef table, LLVMValueRef i);
+/* void fill(frame, kernel, bases, table, count): argument i = bases[table[i].base] + table[i].offset. */
+LLVMValueRef nd__ir_fill_function(nd__ir *ir);
 /* Puts a step's kernel there and its arguments, for its first chunk and the first worker. */
 void nd__ir_fill(nd__entry *e, const nd__step *step);
 /* The table of a turn, for the steps of a repeat. */
@@ -81,6 +92,15 @@ LLVMValueRef nd__ir_turn_table(nd__entry *e, const nd__repeat *repeat);
 LLVMValueRef nd__ir_move_function(nd__ir *ir);
 /* The address of pointer number i of an array of them. */
 LLVMValueRef nd__ir_slot(nd__ir *ir, LLVMValueRef frame, int i);
+
+/* A function that runs once for each i below its last parameter, which is at least 1: what is written between the two
+ * calls. */
+typedef struct nd__counting {
+    LLVMValueRef function, i;
+    LLVMBasicBlockRef back, before, body;
+} nd__counting;
+nd__counting nd__ir_begin_counting(nd__ir *ir, const char *name, LLVMTypeRef *params, int count);
+LLVMValueRef nd__ir_end_counting(nd__ir *ir, nd__counting c);
 
 /* -- repeats (ir_repeat.c) ---------------------------------------------------------------------------------------- */
 

@@ -70,15 +70,9 @@ void nd__ir_frame(nd__entry *e)
 
 /* -- filling ------------------------------------------------------------------------------------------------------ */
 
-/* A function that runs once for each i below its last parameter, which is at least 1. */
-typedef struct counting {
-    LLVMValueRef function, i;
-    LLVMBasicBlockRef back, before, body;
-} counting;
-
-static counting begin_counting(nd__ir *ir, const char *name, LLVMTypeRef *params, int count)
+nd__counting nd__ir_begin_counting(nd__ir *ir, const char *name, LLVMTypeRef *params, int count)
 {
-    counting c = {.back = LLVMGetInsertBlock(B)};
+    nd__counting c = {.back = LLVMGetInsertBlock(B)};
     c.function =
         nd__ir_function(ir, name, LLVMFunctionType(ir->nothing, params, (unsigned)count, false), LLVMInternalLinkage);
     c.before = LLVMAppendBasicBlockInContext(ir->context, c.function, "");
@@ -90,7 +84,7 @@ static counting begin_counting(nd__ir *ir, const char *name, LLVMTypeRef *params
     return c;
 }
 
-static LLVMValueRef end_counting(nd__ir *ir, counting c)
+LLVMValueRef nd__ir_end_counting(nd__ir *ir, nd__counting c)
 {
     LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(ir->context, c.function, "");
     LLVMValueRef next = LLVMBuildAdd(B, c.i, LLVMConstInt(ir->i64, 1, false), "");
@@ -110,24 +104,27 @@ static LLVMValueRef pointer_in(nd__ir *ir, LLVMValueRef array, int slots, LLVMVa
     return LLVMBuildGEP2(B, ir->pointer, nd__ir_slot(ir, array, slots), &i, 1, "");
 }
 
+LLVMValueRef nd__ir_place(nd__ir *ir, LLVMValueRef table, LLVMValueRef i)
+{
+    LLVMValueRef bytes = LLVMBuildMul(B, i, LLVMConstInt(ir->i64, sizeof(place), false), "");
+    return nd__ir_address(ir, table, bytes);
+}
+
 /* A number of entry i of a table: the one `offset` bytes into it. */
 static LLVMValueRef number_in(nd__ir *ir, LLVMValueRef table, LLVMValueRef i, size_t offset)
 {
-    LLVMValueRef at = LLVMBuildMul(B, i, LLVMConstInt(ir->i64, sizeof(place), false), "");
-    LLVMValueRef entry = nd__ir_address(ir, table, at);
-    entry = nd__ir_address(ir, entry, LLVMConstInt(ir->i64, offset, false));
-    return LLVMBuildLoad2(B, ir->i64, entry, "");
+    LLVMValueRef at = nd__ir_address(ir, nd__ir_place(ir, table, i), LLVMConstInt(ir->i64, offset, false));
+    return LLVMBuildLoad2(B, ir->i64, at, "");
 }
 
-/* void fill(frame, kernel, bases, table, count): argument i = bases[table[i].base] + table[i].offset. */
-static LLVMValueRef fill_function(nd__ir *ir)
+LLVMValueRef nd__ir_fill_function(nd__ir *ir)
 {
     static const char name[] = "nadir.frame";
     LLVMValueRef f = nd__ir_internal(ir, name);
     if (f)
         return f;
     LLVMTypeRef params[] = {ir->pointer, ir->pointer, ir->pointer, ir->pointer, ir->i64};
-    counting c = begin_counting(ir, name, params, 5);
+    nd__counting c = nd__ir_begin_counting(ir, name, params, 5);
     LLVMValueRef frame = LLVMGetParam(c.function, 0), table = LLVMGetParam(c.function, 3);
     LLVMValueRef from =
         pointer_in(ir, LLVMGetParam(c.function, 2), 0, number_in(ir, table, c.i, offsetof(place, base)));
@@ -136,7 +133,7 @@ static LLVMValueRef fill_function(nd__ir *ir)
                    pointer_in(ir, frame, ND__FRAME_ARGS, c.i));
     LLVMBuildStore(B, LLVMGetParam(c.function, 1), nd__ir_slot(ir, frame, ND__FRAME_KERNEL));
     LLVMBuildStore(B, table, nd__ir_slot(ir, frame, ND__FRAME_TABLE));
-    return end_counting(ir, c);
+    return nd__ir_end_counting(ir, c);
 }
 
 static LLVMValueRef moved(nd__ir *ir, LLVMValueRef pointer, LLVMValueRef number, LLVMValueRef bytes)
@@ -152,14 +149,14 @@ LLVMValueRef nd__ir_move_function(nd__ir *ir)
     if (f)
         return f;
     LLVMTypeRef params[] = {ir->pointer, ir->pointer, ir->i32, ir->i32, ir->i64};
-    counting c = begin_counting(ir, name, params, 5);
+    nd__counting c = nd__ir_begin_counting(ir, name, params, 5);
     LLVMValueRef frame = LLVMGetParam(c.function, 1);
     LLVMValueRef table = LLVMBuildLoad2(B, ir->pointer, nd__ir_slot(ir, frame, ND__FRAME_TABLE), "");
     LLVMValueRef arg = LLVMBuildLoad2(B, ir->pointer, pointer_in(ir, frame, ND__FRAME_ARGS, c.i), "");
     arg = moved(ir, arg, LLVMGetParam(c.function, 2), number_in(ir, table, c.i, offsetof(place, chunk)));
     arg = moved(ir, arg, LLVMGetParam(c.function, 3), number_in(ir, table, c.i, offsetof(place, worker)));
     LLVMBuildStore(B, arg, pointer_in(ir, LLVMGetParam(c.function, 0), 0, c.i));
-    return end_counting(ir, c);
+    return nd__ir_end_counting(ir, c);
 }
 
 /* The base of an argument that lies still within its turn; -1: a table does not tell where it is. */
@@ -182,6 +179,14 @@ static int base_of(const nd__entry *e, const nd__karg *arg)
     default:
         return -1;
     }
+}
+
+bool nd__ir_framed(const nd__entry *e, const nd__step *step)
+{
+    for (int i = 0; i < nd__argument_count(e->plan->kernels[step->kernel]); i++)
+        if (base_of(e, &step->args[i]) < 0)
+            return false;
+    return true;
 }
 
 static int count_places(const nd__entry *e, const nd__step *first, int count)
@@ -230,12 +235,12 @@ LLVMValueRef nd__ir_turn_table(nd__entry *e, const nd__repeat *repeat)
     return LLVMBuildFreeze(B, nd__ir_address(ir, all, at), "");
 }
 
-static LLVMValueRef step_table(nd__entry *e, const nd__step *step)
+LLVMValueRef nd__ir_table(nd__entry *e, const nd__step *first, int count)
 {
     const nd__repeat *repeat = e->repeat;
     if (!repeat)
-        return table_of(e, step, 1);
-    const int before = count_places(e, repeat->first, (int)(step - repeat->first));
+        return table_of(e, first, count);
+    const int before = count_places(e, repeat->first, (int)(first - repeat->first));
     return nd__ir_address(e->ir, repeat->table, LLVMConstInt(e->ir->i64, (uint64_t)before * sizeof(place), false));
 }
 
@@ -244,8 +249,8 @@ void nd__ir_fill(nd__entry *e, const nd__step *step)
     nd__ir *ir = e->ir;
     const nd__shape *item = &e->all->items[e->of[step->kernel]];
     const int n = nd__argument_count(item->kernel);
-    LLVMValueRef fill = fill_function(ir);
-    LLVMValueRef args[] = {e->frame, item->function, e->bases, step_table(e, step),
+    LLVMValueRef fill = nd__ir_fill_function(ir);
+    LLVMValueRef args[] = {e->frame, item->function, e->bases, nd__ir_table(e, step, 1),
                            LLVMConstInt(ir->i64, (uint64_t)n, false)};
     LLVMBuildCall2(B, LLVMGlobalGetValueType(fill), fill, args, 5, "");
     for (int i = 0; i < n; i++)

@@ -1,7 +1,12 @@
 /* Steps in chunks. What a thread is given is a task, a function of a frame, the number of a chunk and that of a worker;
  * the frame has the kernel, its arguments for the first of both, and how they move. So one task serves all kernels with
- * as many arguments, and one function hands out any of them. */
+ * as many arguments, and one function hands out any of them.
+ *
+ * Where such a frame is at hand, steps that follow each other are data: a list with a row for each, chunks or not, and
+ * one loop for all lists. Calls written one by one would take LLVM as long as many kernels. */
 #include "compiler/llvm/ir_entry.h"
+
+#include <stddef.h>
 
 #define B (ir->builder)
 
@@ -73,17 +78,21 @@ static void write_serial(nd__ir *ir, LLVMValueRef f)
 }
 
 /* void fork(parallel, chunks, task, frame): parallel->run(parallel->self, chunks, task, frame), as nd_parallel lies in
- * memory; for NULL all on this thread. */
-static LLVMValueRef write_fork(nd__ir *ir)
+ * memory; for NULL all on this thread, as is a step in one piece. */
+static LLVMValueRef fork_function(nd__ir *ir)
 {
+    static const char name[] = "nadir.fork";
+    LLVMValueRef written = nd__ir_internal(ir, name);
+    if (written)
+        return written;
     LLVMBasicBlockRef back = LLVMGetInsertBlock(B);
-    LLVMValueRef f = nd__ir_function(ir, "nadir.fork", fork_type(ir), LLVMInternalLinkage),
-                 parallel = LLVMGetParam(f, 0);
+    LLVMValueRef f = nd__ir_function(ir, name, fork_type(ir), LLVMInternalLinkage), parallel = LLVMGetParam(f, 0);
     LLVMBasicBlockRef begin = LLVMAppendBasicBlockInContext(ir->context, f, ""),
                       serial = LLVMAppendBasicBlockInContext(ir->context, f, ""),
                       threads = LLVMAppendBasicBlockInContext(ir->context, f, "");
     LLVMPositionBuilderAtEnd(B, begin);
-    LLVMBuildCondBr(B, LLVMBuildIsNull(B, parallel, ""), serial, threads);
+    LLVMValueRef one = LLVMBuildICmp(B, LLVMIntEQ, LLVMGetParam(f, 1), LLVMConstInt(ir->i32, 1, false), "");
+    LLVMBuildCondBr(B, LLVMBuildOr(B, LLVMBuildIsNull(B, parallel, ""), one, ""), serial, threads);
     LLVMPositionBuilderAtEnd(B, threads);
     LLVMValueRef run = LLVMBuildLoad2(B, ir->pointer, parallel, "");
     LLVMValueRef self = LLVMBuildLoad2(B, ir->pointer, nd__ir_slot(ir, parallel, 1), "");
@@ -102,9 +111,102 @@ void nd__ir_chunks(nd__entry *e, const nd__step *step)
     LLVMValueRef task = task_of(ir, nd__argument_count(e->all->items[e->of[step->kernel]].kernel));
     if (!task)
         return;
-    if (!e->all->fork)
-        e->all->fork = write_fork(ir);
+    LLVMValueRef fork = fork_function(ir);
     nd__ir_fill(e, step);
     LLVMValueRef args[] = {e->parallel, LLVMConstInt(ir->i32, (uint64_t)step->chunks, false), task, e->frame};
-    LLVMBuildCall2(B, fork_type(ir), e->all->fork, args, 4, "");
+    LLVMBuildCall2(B, fork_type(ir), fork, args, 4, "");
+}
+
+/* -- lists -------------------------------------------------------------------------------------------------------- */
+
+/* A row of a list. */
+typedef struct row {
+    void *kernel, *task;
+    int64_t chunks;
+    int64_t place, count; /* of its arguments in the table of the list: the first, how many */
+} row;
+enum { ROW_FIELDS = 5 };
+
+static LLVMValueRef field_of(nd__ir *ir, LLVMValueRef at, LLVMTypeRef type, size_t offset)
+{
+    return LLVMBuildLoad2(B, type, nd__ir_address(ir, at, LLVMConstInt(ir->i64, offset, false)), "");
+}
+
+/* void list(parallel, frame, bases, rows, table, count) */
+static LLVMValueRef list_function(nd__ir *ir)
+{
+    static const char name[] = "nadir.list";
+    LLVMValueRef written = nd__ir_internal(ir, name);
+    if (written)
+        return written;
+    LLVMValueRef fill = nd__ir_fill_function(ir), fork = fork_function(ir);
+    LLVMTypeRef params[] = {ir->pointer, ir->pointer, ir->pointer, ir->pointer, ir->pointer, ir->i64};
+    nd__counting c = nd__ir_begin_counting(ir, name, params, 6);
+    LLVMValueRef parallel = LLVMGetParam(c.function, 0), frame = LLVMGetParam(c.function, 1);
+    LLVMValueRef bytes = LLVMBuildMul(B, c.i, LLVMConstInt(ir->i64, sizeof(row), false), "");
+    LLVMValueRef at = nd__ir_address(ir, LLVMGetParam(c.function, 3), bytes);
+    LLVMValueRef place = field_of(ir, at, ir->i64, offsetof(row, place));
+    LLVMValueRef filled[] = {frame, field_of(ir, at, ir->pointer, offsetof(row, kernel)), LLVMGetParam(c.function, 2),
+                             nd__ir_place(ir, LLVMGetParam(c.function, 4), place),
+                             field_of(ir, at, ir->i64, offsetof(row, count))};
+    LLVMBuildCall2(B, LLVMGlobalGetValueType(fill), fill, filled, 5, "");
+    LLVMValueRef chunks = field_of(ir, at, ir->i64, offsetof(row, chunks));
+    LLVMValueRef forked[] = {parallel, LLVMBuildTrunc(B, chunks, ir->i32, ""),
+                             field_of(ir, at, ir->pointer, offsetof(row, task)), frame};
+    LLVMBuildCall2(B, fork_type(ir), fork, forked, 4, "");
+    return nd__ir_end_counting(ir, c);
+}
+
+/* A kernel in a loop of the plan is called as it is: there a call may be short. */
+int nd__ir_listed(const nd__entry *e, const nd__step *steps, int count)
+{
+    int n = 0;
+    while (e->frame && e->depth == 0 && n < count && steps[n].kind == ND__STEP_KERNEL && nd__ir_framed(e, &steps[n]))
+        n++;
+    return n;
+}
+
+static LLVMValueRef rows_of(nd__entry *e, const nd__step *steps, int count)
+{
+    nd__ir *ir = e->ir;
+    LLVMTypeRef types[ROW_FIELDS] = {ir->pointer, ir->pointer, ir->i64, ir->i64, ir->i64},
+                type = LLVMStructTypeInContext(ir->context, types, ROW_FIELDS, false);
+    LLVMValueRef *rows = nd__arena_alloc(&ir->arena, (size_t)count, sizeof *rows);
+    if (!rows) {
+        ir->failed = true;
+        return NULL;
+    }
+    for (int i = 0, place = 0; i < count; i++) {
+        const nd__shape *item = &e->all->items[e->of[steps[i].kernel]];
+        const int n = nd__argument_count(item->kernel);
+        LLVMValueRef task = task_of(ir, n);
+        if (!task)
+            return NULL;
+        const int64_t chunks = steps[i].chunks > 1 ? steps[i].chunks : 1;
+        LLVMValueRef fields[ROW_FIELDS] = {item->function, task, LLVMConstInt(ir->i64, (uint64_t)chunks, false),
+                                           LLVMConstInt(ir->i64, (uint64_t)place, false),
+                                           LLVMConstInt(ir->i64, (uint64_t)n, false)};
+        rows[i] = LLVMConstStructInContext(ir->context, fields, ROW_FIELDS, false);
+        place += n;
+    }
+    LLVMValueRef global = LLVMAddGlobal(ir->module, LLVMArrayType2(type, (uint64_t)count), "");
+    LLVMSetInitializer(global, LLVMConstArray2(type, rows, (uint64_t)count));
+    LLVMSetLinkage(global, LLVMPrivateLinkage);
+    LLVMSetGlobalConstant(global, true);
+    return global;
+}
+
+void nd__ir_list(nd__entry *e, const nd__step *steps, int count)
+{
+    nd__ir *ir = e->ir;
+    LLVMValueRef list = list_function(ir), rows = rows_of(e, steps, count);
+    if (!rows)
+        return;
+    LLVMValueRef args[] = {e->parallel,
+                           e->frame,
+                           e->bases,
+                           rows,
+                           nd__ir_table(e, steps, count),
+                           LLVMConstInt(ir->i64, (uint64_t)count, false)};
+    LLVMBuildCall2(B, LLVMGlobalGetValueType(list), list, args, 6, "");
 }

@@ -80,7 +80,7 @@ static void add_operand(nd__matmul *p, nd__factor *o, int axis)
     param->walked = true;
 }
 
-/* Its tiles' rows divide a block's, whose sums then begin and end between tiles, and columns lie in the lanes. */
+/* Blocks of rows then begin and end with a tile, and columns lie in the lanes. */
 static bool sums_columns(const nd__matmul *p)
 {
     return p->s.group->summed_count > 0;
@@ -181,6 +181,7 @@ static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t si
     const nd__target *target = p->s.block->target;
     const int lanes = lanes_of(p);
     const int64_t vector_count = (size + lanes - 1) / lanes;
+    const int64_t block = sums_columns(p) && row_count > ND__CHAIN ? ND__CHAIN : row_count;
     const bool streams = p->depth * size * (int64_t)nd_dtype_size(p->node->results[0].dtype) > target->l1_bytes;
     /* Of all cycles: what a register of a tile at the edges may cost, being code to generate; what a tile of few
      * registers loses where two multiply-adds begin in a cycle. */
@@ -191,12 +192,12 @@ static nd__tiling choose_tile(const nd__matmul *p, int64_t row_count, int64_t si
         for (int rows = ND__TILE_ROWS; rows >= 1; rows--) {
             int vectors = preferred[i];
             if (rows * vectors + vectors + 1 > target->vector_registers - 1 || rows > row_count ||
-                (vectors > vector_count && vectors > 1) || (sums_columns(p) && ND__CHAIN % rows != 0))
+                (vectors > vector_count && vectors > 1))
                 continue;
             double share = band_share(p, &band, row_count, size, rows, (int64_t)vectors * lanes);
-            double cycles = tiling_cycles(row_count, vector_count, rows, vectors, share * (double)p->depth, streams);
-            cycles *=
-                1 + code * rest_registers(row_count, size, lanes, rows, vectors) + (rows * vectors < 12 ? few : 0);
+            double cycles = tiling_cycles(block, vector_count, rows, vectors, share * (double)p->depth, streams);
+            cycles *= (double)row_count / (double)block;
+            cycles *= 1 + code * rest_registers(block, size, lanes, rows, vectors) + (rows * vectors < 12 ? few : 0);
             if (!may_take(p, by_columns, (nd__tiling){rows, vectors, cycles}, size, copies))
                 continue;
             bool square = rows == 4 && vectors == 4; /* of equals, the one with the shortest epilogue */

@@ -1,5 +1,5 @@
 /* Sums of columns of what a product's kernel computes: blocks of rows, as in the kernels of rows (parts.c). Tiles go
- * through a block before the next one begins, and none is in two: their rows divide a block's. */
+ * through a block before the next one begins, and none is in two: the last of a block may be smaller. */
 #include "compiler/schedule/product.h"
 
 /* Of a row: what blocks of sums lie apart. */

@@ -76,6 +76,25 @@ START_TEST(the_narrowest_place)
 }
 END_TEST
 
+/* Sums of the same rows that do not need each other are one kernel as soon as something needs both: beside the
+ * product's. */
+START_TEST(rows_that_meet)
+{
+    for (int64_t columns = COLUMNS; columns <= 2 * COLUMNS; columns += COLUMNS) {
+        nd_module *m = nd_module_create("rows");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(ROWS, 24)),
+                 *w = nd_input(m, "w", ND_F32, ND_SHAPE(24, columns));
+        nd_value *z = nd_input(m, "z", ND_F32, ND_SHAPE(ROWS, columns));
+        nd_value *y = nd_matmul(x, w), *first = nd_sum(y, ND_AXES(-1), true);
+        nd_value *second = nd_sum(nd_mul(y, z), ND_AXES(-1), true);
+        nd_function(m, "f", ND_VALUES(x, w, z), ND_VALUES(nd_add(nd_mul(y, first), nd_mul(z, second))));
+        nd__plan *plan = schedule_checked("rows that meet", m);
+        ck_assert_int_eq(plan->kernel_count, 2);
+        nd__plan_destroy(plan);
+    }
+}
+END_TEST
+
 /* Of all that a norm's gradient makes of that of its result, a product's kernel stores the one: what it is made of
  * besides is there for another part of it. */
 START_TEST(a_norm)
@@ -189,6 +208,7 @@ int main(void)
     tcase_set_timeout(all, 300);
     tcase_add_test(all, activations);
     tcase_add_test(all, the_narrowest_place);
+    tcase_add_test(all, rows_that_meet);
     tcase_add_test(all, a_norm);
     tcase_add_test(all, worth_their_place);
     tcase_add_test(all, variables_that_change);

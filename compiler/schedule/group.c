@@ -2,9 +2,9 @@
  *
  * The nodes are met in order. An elementwise node joins the group that computes its operands, if it reads them at the
  * very point that it computes and no cycle between groups arises; else it opens a group. Maps over the same domain that
- * it joins become one. A reduction over the last axis turns a map into rows; a product, and a reduction that keeps the
- * last axis, open groups that elementwise nodes may follow into. Cheap nodes over leaves are computed wherever they are
- * used. */
+ * it joins become one, and so do rows, where reductions that do not need each other meet. A reduction over the last
+ * axis turns a map into rows; a product, and a reduction that keeps the last axis, open groups that elementwise nodes
+ * may follow into. Cheap nodes over leaves are computed wherever they are used. */
 #include "compiler/schedule/uses.h"
 #include "compiler/schedule/window.h"
 
@@ -228,15 +228,22 @@ static bool reads_at_point(nd__block *b, const nd__uses *u, const nd__group *fro
     return true;
 }
 
-/* Makes the other maps over g's domain from which the uses come parts of g. */
-static void merge_maps(nd__block *b, nd__group *g, const nd__uses *u)
+/* Whether `from` may become a part of g over the same points: a map, or, of rows, other rows. */
+static bool is_alike(const nd__group *g, const nd__group *from)
+{
+    const nd_shape domain = nd_shape_of((size_t)g->rank, g->size);
+    return (from->kind == ND__G_MAP || (from->kind == ND__G_ROWS && g->kind == ND__G_ROWS)) && !from->copy &&
+           shape_is(&domain, from->rank, from->size);
+}
+
+/* Makes the others over g's domain from which the uses come parts of g. */
+static void merge_alike(nd__block *b, nd__group *g, const nd__uses *u)
 {
     for (int i = 0; i < u->count; i++) {
         nd__group *from = home_of(b, u->items[i].value->node);
-        nd_shape domain = nd_shape_of((size_t)g->rank, g->size);
-        if (from && from != g && from->kind == ND__G_MAP && !from->copy && shape_is(&domain, from->rank, from->size) &&
-            reads_at_point(b, u, from) && reads_at_point(b, &g->uses, from) && reads_at_point(b, &from->uses, g) &&
-            !read_between(b, g, u, from) && !lies_between(b, g, from) && !lies_between(b, from, g))
+        if (from && from != g && is_alike(g, from) && reads_at_point(b, u, from) && reads_at_point(b, &g->uses, from) &&
+            reads_at_point(b, &from->uses, g) && !read_between(b, g, u, from) && !lies_between(b, g, from) &&
+            !lies_between(b, from, g))
             merge(b, g, from);
     }
 }
@@ -307,7 +314,7 @@ static void group_pointwise(nd__block *b, const nd__node *n)
         return;
     add_member(b, g, n);
     if (shape_is(&n->results[0].shape, g->rank, g->size) && (g->kind == ND__G_MAP || g->kind == ND__G_ROWS))
-        merge_maps(b, g, &u);
+        merge_alike(b, g, &u);
     connect(b, g, &u);
 }
 
@@ -372,7 +379,7 @@ static void group_reduction(nd__block *b, const nd__node *n, const nd__lists *us
         g->anchor = n;
     add_member(b, g, n);
     if (rows)
-        merge_maps(b, g, &u);
+        merge_alike(b, g, &u);
     else
         absorb_producers(b, g, n, &u, users);
     connect(b, g, &u);

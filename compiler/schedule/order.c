@@ -86,8 +86,13 @@ static void each_wait(nd__block *b, nd__filling *f)
     for (int i = 0; i < b->group_count; i++) {
         nd__group *g = b->groups[i];
         g->waits = 0;
-        for (int k = 0; k < g->after_count && g->merged < 0; k++, g->waits++)
-            nd__list_add(f, nd__group_of(b, g->after[k])->number, i);
+        for (int k = 0; k < g->after_count && g->merged < 0; k++) {
+            const nd__group *before = nd__group_of(b, g->after[k]);
+            if (before == g) /* it has become a part of it */
+                continue;
+            nd__list_add(f, before->number, i);
+            g->waits++;
+        }
     }
 }
 

@@ -207,6 +207,31 @@ START_TEST(long_rows_in_pairs)
 }
 END_TEST
 
+/* Loops beside each other, over vectors, that sum. */
+static int sums_over(const nd__kblock *block)
+{
+    int count = 0;
+    for (const nd__kinst *i = block->first; i; i = i->next)
+        count += (i->op == ND__K_for && i->arg_count > 0) + sums_over(&i->body);
+    return count;
+}
+
+/* A pass that computes more than it waits is over both rows, too, even if the row's first read of something is there:
+ * here an input. The other pass that reads one is over one row after the other. */
+START_TEST(busy_passes_in_pairs)
+{
+    nd_module *m = nd_module_create("rows");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(64, 1024)), *t = nd_input(m, "t", ND_F32, ND_SHAPE(64, 1024));
+    nd_value *e = nd_exp(nd_sub(x, nd_mean(x, ND_AXES(-1), true)));
+    nd_function(m, "f", ND_VALUES(x, t), ND_VALUES(nd_sum(nd_mul(e, t), ND_AXES(-1), false)));
+    nd__plan *plan = schedule_checked("busy", m);
+    const nd__kernel *k = plan->kernels[0];
+    ck_assert_int_eq(plan->kernel_count, 1);
+    ck_assert_int_eq(sums_over(&k->body), 2 + 1);
+    nd__plan_destroy(plan);
+}
+END_TEST
+
 /* Rows of few elements go through the lanes in transposed blocks. */
 START_TEST(short_rows_are_turned)
 {
@@ -480,6 +505,7 @@ int main(void)
     tcase_add_test(all, products_fetch_row_by_row);
     tcase_add_test(all, products_fetch_lines);
     tcase_add_test(all, long_rows_in_pairs);
+    tcase_add_test(all, busy_passes_in_pairs);
     tcase_add_test(all, short_rows_are_turned);
     tcase_add_test(all, windows_run_in_chunks);
     tcase_add_test(all, images_fill_lanes);

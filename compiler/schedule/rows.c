@@ -145,19 +145,28 @@ static void find_kept(nd__rows *r)
         mark_kept(r, p, wanted);
 }
 
-int nd__rows_longest_pass(const nd__rows *r)
+/* Operations for each element in a pass. */
+static int cost_of_pass(const nd__rows *r, int p)
 {
-    int longest = 0, most = -1;
-    for (int p = 0; p < r->passes; p++) {
-        int sum = 0;
-        for (int i = 0; i < r->s.expr_count; i++)
-            if (r->s.exprs[i].stage == p && nd__in_row(r, i))
-                sum += own_cost(&r->s.exprs[i]);
-        if (sum > most) {
+    int sum = 0;
+    for (int i = 0; i < r->s.expr_count; i++)
+        if (r->s.exprs[i].stage == p && nd__in_row(r, i))
+            sum += own_cost(&r->s.exprs[i]);
+    return sum;
+}
+
+bool nd__rows_is_busy(const nd__rows *r, int p)
+{
+    return cost_of_pass(r, p) >= COSTLY;
+}
+
+/* The pass that computes most; the first of them. */
+static int longest_pass(const nd__rows *r)
+{
+    int longest = 0;
+    for (int p = 1; p < r->passes; p++)
+        if (cost_of_pass(r, p) > cost_of_pass(r, longest))
             longest = p;
-            most = sum;
-        }
-    }
     return longest;
 }
 
@@ -393,7 +402,7 @@ bool nd__lower_rows(nd__block *b, const nd__group *g, nd__steps *steps)
     if (r.long_rows) {
         find_kept(&r);
         r.abreast = nd__rows_abreast(&r);
-        r.longest = nd__rows_longest_pass(&r);
+        r.longest = longest_pass(&r);
     }
     cut(&r);
     int lanes = r.e.lanes, lane_axis = r.e.lane_axis;

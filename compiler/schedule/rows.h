@@ -63,8 +63,8 @@ static inline bool nd__in_row(const nd__rows *r, int expr)
 /* -- passes (rows.c) ------------------------------------------------------------------------------------------------
  */
 
-/* The pass that computes most; the first of them. */
-int nd__rows_longest_pass(const nd__rows *r);
+/* Whether a pass computes for longer than it waits for memory. */
+bool nd__rows_is_busy(const nd__rows *r, int p);
 /* Whether a pass has anything to do, what its reductions are, in order (their number), what it keeps for later ones. */
 bool nd__rows_has_pass(const nd__rows *r, int p);
 int nd__rows_find_pass(nd__rows *r, int p);

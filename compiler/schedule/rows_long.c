@@ -23,13 +23,15 @@ static bool is_row_of_memory(const nd__rows *r, const nd__lin *at)
 }
 
 /* Whether pass p takes the rows one after the other: accumulators that go on from row to row must have had all of one
- * before they get the next; and what is new to the cache, or leaves it, comes and goes quickest in one stream. */
+ * before they get the next; and what is new to the cache, or leaves it, comes and goes quickest in one stream. A busy
+ * pass does not wait for what comes. */
 static bool is_one_by_one(const nd__rows *r, int p)
 {
+    const bool waits = !nd__rows_is_busy(r, p);
     bool any = false;
     for (int i = 0; i < r->part_count; i++)
         any |= r->parts[i].lanes >= 0 && r->parts[i].pass == p;
-    for (int i = 0; i < r->s.expr_count; i++)
+    for (int i = 0; i < r->s.expr_count && waits; i++)
         any |= r->s.exprs[i].kind == ND__E_LOAD && r->since[i] == p && is_row_of_memory(r, &r->s.exprs[i].at);
     for (int i = 0; i < r->s.output_count; i++)
         any |= r->s.outputs[i].stage == p;
@@ -138,12 +140,13 @@ static void fetch(nd__rows *r, int param, const nd__lin *at, bool past, bool to_
     nd__k_fetch(&r->e.b, r->e.buffers[param], nd__k_sum(nd__emit_affine(&r->e, at), next), to_write);
 }
 
-/* The longest pass has time to. Rows shorter than a page are one stream, which the processor finds by itself. */
+/* The longest pass has time to; what it is the first to read comes meanwhile. Rows shorter than a page are one stream,
+ * which the processor finds by itself. */
 static void fetch_next(nd__rows *r, int p)
 {
     for (int i = 0; i < r->s.expr_count; i++) {
         const nd__expr *x = &r->s.exprs[i];
-        if (x->kind == ND__E_LOAD)
+        if (x->kind == ND__E_LOAD && r->since[i] != p)
             fetch(r, x->param, &x->at, r->since[i] <= p, false);
     }
     for (int i = 0; i < r->s.output_count; i++)

@@ -41,7 +41,7 @@ typedef struct op_case {
         return expression;                                                                                             \
     }
 #define INTEGER(v) nd_cast(nd_mul(v, nd_const(m, 8)), ND_I32)
-#define FLOAT(v) nd_cast(v, ND_F64)
+#define FLOAT(v)   nd_cast(v, ND_F64)
 
 BUILD(input, x[0])
 BUILD(variable, nd_mul(x[0], x[1]))
@@ -266,7 +266,8 @@ _Static_assert(sizeof cases / sizeof *cases == ND__OPS, "an op without a case");
 BUILD(tn, nd_matmul_t(x[0], true, x[1], false))
 BUILD(nt, nd_matmul_t(x[0], false, x[1], true))
 BUILD(tt, nd_matmul_t(x[0], true, x[1], true))
-#define BANDED(ta, tb, of, low, high) nd_matmul_with(x[0], x[1], (&(nd_matmul_options){ta, tb, ND_BAND_##of, low, high}))
+#define BANDED(ta, tb, of, low, high)                                                                                  \
+    nd_matmul_with(x[0], x[1], (&(nd_matmul_options){ta, tb, ND_BAND_##of, low, high}))
 BUILD(band_a, BANDED(false, false, A, INT64_MIN, 0))
 BUILD(band_b, BANDED(false, false, B, -1, 1))
 BUILD(band_result, BANDED(false, false, RESULT, 0, INT64_MAX))
@@ -330,6 +331,26 @@ BUILD(slope, nd_gelu_tanh(nd_add(x[0], x[1])))
 BUILD(slope_and_more, nd_mul(nd_silu(nd_add(x[0], x[1])), nd_sin(nd_add(x[0], x[1]))))
 BUILD(slope_of_two, nd_mul(nd_mul(x[0], nd_exp(x[1])), nd_add(x[0], nd_tanh(x[1]))))
 BUILD(slope_of_slope, nd_silu(nd_mul(nd_gelu_tanh(nd_mul(x[0], x[1])), nd_const(m, 2))))
+/* Sums with factors that are the same along the axes: of quotients, of products within products, of what is centred. */
+static nd_value *centred(nd_value *x, nd_axes axes)
+{
+    return nd_sub(x, nd_mean(x, axes, true));
+}
+BUILD(share_of_rows, nd_mul(nd_exp(x[1]), nd_div(x[0], nd_sum(x[0], ND_AXES(-1), true))))
+BUILD(share_of_columns, nd_mul(x[1], nd_div(x[0], nd_sum(x[0], ND_AXES(0), true))))
+BUILD(share_of_shares, nd_mul(nd_div(x[0], nd_sum(nd_mul(x[0], x[1]), ND_AXES(-1), true)),
+                              nd_div(x[1], nd_sum(nd_mul(x[1], x[1]), ND_AXES(-1), true))))
+BUILD(scaled_centre, nd_mul(nd_mul(centred(x[0], ND_AXES(-1)), nd_sum(nd_mul(x[0], x[1]), ND_AXES(-1), true)), x[1]))
+BUILD(scaled_centres, nd_div(nd_mul(centred(x[0], ND_AXES(0)), x[1]),
+                             nd_sum(nd_mul(centred(x[0], ND_AXES(0)), centred(x[0], ND_AXES(0))), ND_AXES(0), true)))
+/* Centred by the mean of something else, or of other axes, or not by the mean: these sums are not 0. */
+BUILD(other_centre, nd_mul(nd_sub(x[0], nd_mean(x[1], ND_AXES(-1), true)),
+                           nd_sum(nd_mul(nd_sub(x[0], nd_mean(x[1], ND_AXES(-1), true)), x[0]), ND_AXES(-1), true)))
+BUILD(centre_of_all,
+      nd_mul(centred(x[0], ND_ALL_AXES), nd_sum(nd_mul(centred(x[0], ND_ALL_AXES), x[1]), ND_AXES(-1), true)))
+BUILD(half_centre, nd_mul(nd_sub(x[0], nd_div(nd_sum(x[0], ND_AXES(-1), true), nd_const(m, 5))),
+                          nd_sum(nd_mul(nd_sub(x[0], nd_div(nd_sum(x[0], ND_AXES(-1), true), nd_const(m, 5))), x[1]),
+                                 ND_AXES(-1), true)))
 
 /* clang-format off */
 static const op_case more[] = {
@@ -340,6 +361,14 @@ static const op_case more[] = {
     CASE(slope_and_more, 2, -2, 2, M23, M23)
     CASE(slope_of_two, 2, -2, 2, M23, M23)
     CASE(slope_of_slope, 2, -2, 2, M23, M23)
+    CASE(share_of_rows, 2, 0.5, 2, M23, M23)
+    CASE(share_of_columns, 2, 0.5, 2, T234, T234)
+    CASE(share_of_shares, 2, 0.5, 2, M23, M23)
+    CASE(scaled_centre, 2, 0.5, 2, T234, T234)
+    CASE(scaled_centres, 2, 0.5, 2, M32, M32)
+    CASE(other_centre, 2, 0.5, 2, M23, M23)
+    CASE(centre_of_all, 2, 0.5, 2, M23, M23)
+    CASE(half_centre, 2, 0.5, 2, M23, M23)
     CASE(pooled_conv, 2, -1, 1, {4, {2, 5, 8, 2}}, {4, {2, 2, 2, 3}})
     CASE(pooled_relu, 2, -1, 1, {4, {2, 6, 4, 1}}, {4, {2, 1, 1, 3}})
     CASE(pooled_twice, 1, -1, 1, {4, {1, 4, 4, 2}})
@@ -454,6 +483,38 @@ START_TEST(every_op)
 }
 END_TEST
 
+/* What is the same along the axes of a gradient's sums is no part of what is summed. */
+START_TEST(sums_apart)
+{
+    nd_module *m = nd_module_create("apart");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(6, 100)), *t = nd_input(m, "t", ND_F32, ND_SHAPE(6, 100)), *dx;
+    nd_value *d = centred(x, ND_AXES(-1)), *variance = nd_mean(nd_mul(d, d), ND_AXES(-1), true);
+    nd_value *y = nd_softmax(nd_mul(d, nd_div(nd_const(m, 1), nd_sqrt(variance))), -1);
+    const int forward = m->node_count;
+    nd_gradients(nd_sum(nd_mul(y, t), ND_ALL_AXES, false), 1, &x, &dx);
+    ck_assert_int_eq(m->status, ND_OK);
+    int sums = 0;
+    bool *needed = calloc((size_t)m->node_count, sizeof *needed);
+    needed[dx->node->number] = true;
+    for (int i = m->node_count - 1; i >= forward; i--) {
+        const nd__node *n = m->nodes[i];
+        for (int k = 0; k < n->input_count; k++)
+            needed[n->inputs[k]->node->number] |= needed[i];
+        if (!needed[i] || n->op != ND__OP_sum)
+            continue;
+        const nd__node *of = n->inputs[0]->node;
+        sums++;
+        ck_assert_int_ne(of->op, ND__OP_neg);
+        ck_assert_int_ne(of->op, ND__OP_add);
+        for (int k = 0; k < of->input_count && of->op == ND__OP_mul; k++)
+            ck_assert_int_ne(of->inputs[k]->node->op, ND__OP_broadcast);
+    }
+    free(needed);
+    ck_assert_int_eq(sums, 3); /* of dy e; of the gradient of what is normalised, and of that with d */
+    nd_module_destroy(m);
+}
+END_TEST
+
 START_TEST(more_cases)
 {
     char what[24];
@@ -466,6 +527,7 @@ int main(void)
 {
     Suite *suite = suite_create("grad_ops");
     TCase *c = tcase_create("ops");
+    tcase_add_test(c, sums_apart);
     tcase_add_loop_test(c, every_op, 0, ND__OPS);
     tcase_add_loop_test(c, more_cases, 0, (int)(sizeof more / sizeof *more));
     suite_add_tcase(suite, c);

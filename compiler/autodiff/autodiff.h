@@ -9,6 +9,7 @@
  *   pull.c       the reverse walk
  *   join.c       several contributions to one value: sums, and slices put side by side
  *   slope.c      functions of one value
+ *   apart.c      sums of products, from which factors are taken out
  *   rules_*.c    the rules, a line or two of calculus each
  *   body.c       backward functions of what apply, cond and scan run */
 #ifndef NADIR_AUTODIFF_H
@@ -73,6 +74,9 @@ typedef struct nd__product {
 nd_value *nd__folded_product(nd_place place, nd__product product);
 /* The sum of dy over `axes`, in the shape of what was broadcast along them. */
 nd_value *nd__unbroadcast(nd_place place, nd_value *dy, nd_axes axes, nd_shape shape);
+/* The same as sums of what is left when factors that are the same along the axes are taken out of them, times those;
+ * NULL: there are none. */
+nd_value *nd__sum_apart(nd_module *m, nd_place place, nd_value *x, nd_axes axes, nd_shape shape);
 /* dy of a slice in the shape of what was sliced, zeros elsewhere. */
 nd_value *nd__unslice(const nd__node *slice, nd_value *dy);
 

@@ -30,8 +30,10 @@ static void grad_broadcast(nd__rule_call *s)
         if (k < 0 || (from.dims[k] == 1 && to.dims[i] != 1))
             axes.items[axes.count++] = i;
     }
-    if (!nd__make_late_sum(s->pull, X(0), s->node, s->dy, axes))
-        s->dx[0] = nd__unbroadcast(s->place, s->dy, axes, from);
+    if (nd__make_late_sum(s->pull, X(0), s->node, s->dy, axes))
+        return;
+    nd_value *apart = nd__sum_apart(s->m, s->place, s->dy, axes, from);
+    s->dx[0] = apart ? apart : nd__unbroadcast(s->place, s->dy, axes, from);
 }
 
 static void grad_slice(nd__rule_call *s)

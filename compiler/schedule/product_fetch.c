@@ -52,13 +52,13 @@ void nd__fetch_row(nd__matmul *p, nd__kaffine row, nd__kaffine column, int64_t c
 }
 
 /* Where k lies side by side, the rows of the next strip. Where the rows do, the next line of this k: a line is that of
- * several strips, and the processor finds none of them, as far apart as the operand is wide. An operand that the
- * second-level cache keeps is there. */
+ * several strips, and the processor finds none of them, as far apart as the operand is wide. An operand that is
+ * a small part of the second-level cache is there. */
 void nd__fetch_strip(nd__matmul *p, nd__kaffine at, int rows)
 {
     const nd__factor *o = &p->scalars;
     const int64_t size = (int64_t)nd_dtype_size(o->base->dtype), line = LINE / size;
-    if (p->tile.vectors < 2 || o->count * size < p->s.block->target->l2_bytes / 4)
+    if (p->tile.vectors < 2 || o->count * size < p->s.block->target->l2_bytes / 8)
         return;
     const bool by_rows = o->inner == 1 && o->along >= p->depth, by_k = o->along == 1 && p->depth >= LEAST_STEPS;
     const int64_t pace = by_rows ? o->along : line, all = by_rows ? rows * pace : rows;

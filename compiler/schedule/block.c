@@ -317,6 +317,7 @@ bool nd__schedule_block(const nd__block *like, const nd_function *f, const nd__s
     if (b.failed || !nd__group_nodes(&b))
         return nd__block_failed(&b);
     settle_sinks(&b);
+    nd__list_places(&b);
     place_values(&b);
     place_sums(&b);
     if (b.failed || b.m->status != ND_OK)

@@ -128,6 +128,7 @@ typedef struct nd__block {
     int sink_count;
     nd__place *places;
     int place_count, place_room;
+    nd__lists placed; /* by group: what it stores there; once all places are there */
     nd__made *made; /* what was chosen for the group that is being lowered; NULL: nothing yet */
     int *work;      /* of a walk through groups */
     int work_count, work_room, stamp;
@@ -213,6 +214,8 @@ void nd__list_add(nd__filling *f, int thing, int number);
 bool nd__list_users(nd__block *b, nd__lists *users);
 /* Notes in b->readers who reads which leaf. */
 void nd__list_readers(nd__block *b);
+/* Notes in b->placed which places a group fills. */
+void nd__list_places(nd__block *b);
 
 /* -- order (order.c) ---------------------------------------------------------------------------------------------- */
 

@@ -532,12 +532,13 @@ void nd__add_outputs(nd__space *s)
             nd__add_output(s, nd__resolve(s, v, &identity), spot, v->dtype, nd__elements(&v->shape),
                            nd__flat(&v->shape, &identity), v->name);
     }
-    for (int i = 0; i < s->block->place_count; i++) {
-        const nd__place *place = &s->block->places[i];
+    const nd__lists *placed = &s->block->placed;
+    for (int i = placed->first[g->number]; i < placed->first[g->number + 1]; i++) {
+        const nd__place *place = &s->block->places[placed->items[i]];
         const nd_value *v = place->value;
         nd__index identity = nd__identity(&v->shape);
         nd__spot spot = place->spot;
-        if (nd__group_of(s->block, place->group) == g && (!place->whole || nd__spot_of(s->block, place->whole, &spot)))
+        if (!place->whole || nd__spot_of(s->block, place->whole, &spot))
             nd__add_output(s, nd__resolve(s, v, &identity), spot, v->dtype, place->elems, place->at, v->name);
     }
 }

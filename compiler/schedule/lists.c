@@ -66,3 +66,14 @@ void nd__list_readers(nd__block *b)
 {
     nd__lists_fill(b, &b->readers, b->m->node_count, each_reader);
 }
+
+static void each_place(nd__block *b, nd__filling *f)
+{
+    for (int i = 0; i < b->place_count; i++)
+        nd__list_add(f, nd__group_of(b, b->places[i].group)->number, i);
+}
+
+void nd__list_places(nd__block *b)
+{
+    nd__lists_fill(b, &b->placed, b->group_count, each_place);
+}

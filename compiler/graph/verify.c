@@ -40,17 +40,29 @@ static const char *wrong_node(nd_module *m, const nd__node *n)
     return same ? NULL : nd__arena_format(&m->arena, "%%%d (%s): its results are not what the op gives", n->number, nd__ops[n->op].name);
 }
 
+/* Marks the variables that a function updates, by the nodes that read them. */
+static const char *updated_twice(nd_module *m, const nd_function *f, bool *updated)
+{
+    memset(updated, 0, (size_t)m->node_count * sizeof *updated);
+    for (int i = 0; i < f->update_count; i++) {
+        const nd__variable *v = f->updates[i].variable;
+        if (updated[v->read->node->number])
+            return nd__arena_format(&m->arena, "function \"%s\": \"%s\" gets two values", f->name, v->name);
+        updated[v->read->node->number] = true;
+    }
+    return NULL;
+}
+
 /* Marks what a function needs and finds inputs (and, in a body, variables) that are not among its inputs. */
 static const char *wrong_function(nd_module *m, const nd_function *f, bool *need)
 {
+    const char *twice = updated_twice(m, f, need);
+    if (twice)
+        return twice;
     memset(need, 0, (size_t)m->node_count * sizeof *need);
     for (int i = 0; i < f->input_count; i++)
         if (f->inputs[i]->node->op != ND__OP_input || f->inputs[i]->node->module != m)
             return nd__arena_format(&m->arena, "function \"%s\": input %d is no input of the module", f->name, i);
-    for (int i = 0; i < f->update_count; i++)
-        for (int k = 0; k < i; k++)
-            if (f->updates[i].variable == f->updates[k].variable)
-                return nd__arena_format(&m->arena, "function \"%s\": \"%s\" gets two values", f->name, f->updates[i].variable->name);
     for (int i = 0; i < f->output_count; i++)
         need[f->outputs[i]->node->number] = true;
     for (int i = 0; i < f->update_count; i++)

@@ -27,7 +27,8 @@ static bool alike(const nd__plan *plan, const int *of, const nd__step *x, const 
     if (x->kind != ND__STEP_KERNEL || y->kind != ND__STEP_KERNEL || of[x->kernel] != of[y->kernel] ||
         x->chunks != y->chunks)
         return false;
-    for (int i = 0; i < nd__argument_count(plan->kernels[x->kernel]); i++)
+    const int arguments = nd__argument_count(plan->kernels[x->kernel]);
+    for (int i = 0; i < arguments; i++)
         if (!same_argument(plan, &x->args[i], &y->args[i]))
             return false;
     return true;

@@ -366,10 +366,11 @@ END_TEST
 enum { TRIED = 2048 };
 
 /* z = func(x, y) over TRIED elements, `lanes` at a time. */
-static nd__kernel *function_kernel(nd__arena *arena, nd__kfunc func, nd_dtype dtype, int lanes)
+static nd__kernel *function_kernel(nd__arena *arena, nd__kfunc func, nd_dtype dtype, int lanes, bool scales)
 {
     nd__kernel *k = nd__k_create(arena, "function");
     nd__kbuilder b = nd__k_builder(k);
+    b.scales = scales;
     int32_t x = nd__k_buffer(k, "x", dtype, ND__K_IN, TRIED, 1), y = nd__k_buffer(k, "y", dtype, ND__K_IN, TRIED, 1);
     int32_t z = nd__k_buffer(k, "z", dtype, ND__K_OUT, TRIED, 1);
     int32_t i = nd__k_for(&b, nd__k_at(0), nd__k_at(TRIED), lanes, 0, NULL, NULL);
@@ -417,10 +418,12 @@ static void check_kernel(const char *name, nd__kfunc func, nd_dtype dtype, int l
     }
     nd__arena arena = {0};
     char message[400];
-    nd__kernel *k = function_kernel(&arena, func, dtype, lanes);
-    const char *error = nd__k_eval(k, (void *[]){x, y, z}, message, sizeof message);
-    ck_assert_msg(!error, "%s", error);
-    ck_assert_bits(name, dtype, TRIED, z, want);
+    for (int scales = 0; scales < 2; scales++) {
+        nd__kernel *k = function_kernel(&arena, func, dtype, lanes, scales);
+        const char *error = nd__k_eval(k, (void *[]){x, y, z}, message, sizeof message);
+        ck_assert_msg(!error, "%s", error);
+        ck_assert_bits(name, dtype, TRIED, z, want);
+    }
     nd__arena_release(&arena);
 }
 

@@ -83,6 +83,11 @@ START_TEST(float_definitions)
     ck_assert_uint_eq(nd__scalar_op(ND__K_neg, ND_F64, f64(NAN), 0, 0), f64(NAN) ^ (uint64_t)1 << 63);
     ck_assert_uint_eq(nd__scalar_op(ND__K_abs, ND_F32, f32(-0.0f), 0, 0), 0);
     ck_assert_uint_eq(nd__scalar_op(ND__K_rint, ND_F32, f32(2.5f), 0, 0), f32(2));
+    ck_assert_uint_eq(nd__scalar_op(ND__K_scale, ND_F32, f32(3), f32(2.5f), 0), f32(12));
+    ck_assert_uint_eq(nd__scalar_op(ND__K_scale, ND_F32, f32(1.5f), f32(-149.5f), 0), f32(0x1p-149f));
+    ck_assert_uint_eq(nd__scalar_op(ND__K_scale, ND_F32, f32(0x1p-149f), f32(276), 0), f32(0x1p127f));
+    ck_assert_uint_eq(nd__scalar_op(ND__K_scale, ND_F32, f32(-1), f32(1e9f), 0), f32(-INFINITY));
+    ck_assert_uint_eq(nd__scalar_op(ND__K_scale, ND_F32, f32(-1), f32(-INFINITY), 0), f32(-0.0f));
     ck_assert_uint_eq(nd__scalar_op(ND__K_floor, ND_F64, f64(-0.5), 0, 0), f64(-1));
     ck_assert_uint_eq(nd__scalar_op(ND__K_ceil, ND_F64, f64(-0.5), 0, 0), f64(-0.0));
     ck_assert_uint_eq(nd__scalar_op(ND__K_min, ND_F32, f32(NAN), f32(1), 0), f32(NAN));

@@ -485,6 +485,18 @@ START_TEST(functions_abreast)
 }
 END_TEST
 
+/* Where one instruction multiplies by a power of two, vectors of f32 use it. */
+START_TEST(powers_of_two)
+{
+    for (int i = 0; i < 3; i++) {
+        nd_module *m = nd_module_create("map");
+        nd_value *x = nd_input(m, "x", i == 1 ? ND_F64 : ND_F32, i == 2 ? ND_SCALAR : ND_SHAPE(40));
+        nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_exp(x)));
+        ck_assert_int_eq(count_in_kernels(m, ND__K_scale) > 0, i == 0);
+    }
+}
+END_TEST
+
 /* Tiles divide the rows where that costs hardly anything: what is at the edges is code of its own. */
 START_TEST(few_tiles_at_edges)
 {
@@ -515,6 +527,7 @@ int main(void)
     tcase_add_test(all, pools_are_found_in_tiles);
     tcase_add_test(all, long_epilogues_are_loops);
     tcase_add_test(all, functions_abreast);
+    tcase_add_test(all, powers_of_two);
     tcase_add_test(all, few_tiles_at_edges);
     suite_add_tcase(suite, all);
     return run_suite(suite);

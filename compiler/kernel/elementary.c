@@ -60,6 +60,8 @@ typedef bool BOOL;
 #define MUL(a, b) ((a) * (b))
 #define DIV(a, b) ((a) / (b))
 #define NEG(a) (-(a))
+#define SCALES false
+#define SCALE(x, n) ((void)(n), (x))
 #define LT(a, b) ((a) < (b))
 #define EQ(a, b) ((a) == (b))
 #define NE(a, b) ((a) != (b))

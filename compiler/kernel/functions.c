@@ -103,6 +103,8 @@ static void merge(scope *in, nd__kval where, const nd__kval other[3], nd__kval v
 #define NEG(x) OP1(neg, x)
 #define ABS(x) OP1(abs, x)
 #define RINT(x) OP1(rint, x)
+#define SCALES (in->b->scales && in->lanes >= 4) /* of fewer, plain arithmetic is as quick */
+#define SCALE(x, n) OP2(scale, x, n)
 #define LT(x, y) OP2(lt, x, y)
 #define EQ(x, y) OP2(eq, x, y)
 #define NE(x, y) OP2(ne, x, y)

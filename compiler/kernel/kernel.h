@@ -135,6 +135,7 @@ typedef struct nd__kbuilder {
     bool in_else[64];
     int carry_count[64]; /* of each: the values that its end gives */
     int depth;
+    bool scales; /* the kernel runs where `scale` is one instruction, and elementary functions use it */
 } nd__kbuilder;
 
 nd__kbuilder nd__k_builder(nd__kernel *k);

@@ -1,7 +1,16 @@
 /* The typing rules. */
 #include "compiler/kernel/rules.h"
 
-enum { BOOL = 1, INT = 2, FLOAT = 4, U32 = 8, NUMBER = INT | FLOAT, LOGIC = BOOL | INT, ANY = BOOL | INT | FLOAT };
+enum {
+    BOOL = 1,
+    INT = 2,
+    FLOAT = 4,
+    U32 = 8,
+    F32 = 16,
+    NUMBER = INT | FLOAT,
+    LOGIC = BOOL | INT,
+    ANY = BOOL | INT | FLOAT
+};
 
 static const int8_t arity[ND__K_OPS] = {
 #define KOP(name, arity, text) [ND__K_##name] = arity,
@@ -19,14 +28,16 @@ static const uint8_t accepts[ND__K_OPS] = {
     [ND__K_select] = ANY,     [ND__K_and] = LOGIC,       [ND__K_or] = LOGIC,        [ND__K_xor] = LOGIC,
     [ND__K_not] = LOGIC,      [ND__K_shl] = INT,         [ND__K_shr] = INT,         [ND__K_convert] = ANY,
     [ND__K_bitcast] = NUMBER, [ND__K_tree_add] = NUMBER, [ND__K_tree_min] = NUMBER, [ND__K_tree_max] = NUMBER,
-    [ND__K_transpose] = ANY,  [ND__K_splat] = ANY,       [ND__K_lane] = ANY,
+    [ND__K_transpose] = ANY,  [ND__K_splat] = ANY,       [ND__K_lane] = ANY,        [ND__K_scale] = F32,
 };
 
 static int class_of(nd_dtype dtype)
 {
     if (dtype == ND_BOOL)
         return BOOL;
-    return nd_dtype_is_float(dtype) ? FLOAT : dtype == ND_U32 ? INT | U32 : INT;
+    if (nd_dtype_is_float(dtype))
+        return dtype == ND_F32 ? FLOAT | F32 : FLOAT;
+    return dtype == ND_U32 ? INT | U32 : INT;
 }
 
 bool nd__k_type_valid(nd__ktype type)

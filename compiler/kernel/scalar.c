@@ -215,10 +215,28 @@ FLOAT_OP(f32_op, float, f32_of, bits_f32, ((uint64_t)1 << 31), fmaf, sqrtf, floo
 FLOAT_OP(f64_op, double, f64_of, bits_f64, ((uint64_t)1 << 63), fma, sqrt, floor, ceil, rint)
 #undef FLOAT_OP
 
+/* In f64, which has room for any power that matters: the product there is exact. */
+static float scaled(float x, float n)
+{
+    enum { MOST = 400 };
+    if (n != n)
+        return n;
+    if (x != x && isinf(n)) /* as x86 has it */
+        return n > 0 ? INFINITY : 0;
+    const double whole = floor((double)n);
+    const double power = isinf(n) ? (n > 0 ? INFINITY : 0)
+                                  : ldexp(1, whole > MOST    ? MOST
+                                             : whole < -MOST ? -MOST
+                                                             : (int)whole);
+    return (float)((double)x * power);
+}
+
 uint64_t nd__scalar_op(nd__kop op, nd_dtype dtype, uint64_t a, uint64_t b, uint64_t c)
 {
     if (op == ND__K_select)
         return a ? b : c;
+    if (op == ND__K_scale)
+        return bits_f32(scaled(f32_of(a), f32_of(b)));
     if (dtype == ND_F32)
         return f32_op(op, a, b, c);
     if (dtype == ND_F64)

@@ -3,6 +3,8 @@
  * the result after. */
 #include "compiler/llvm/ir.h"
 
+#include <math.h>
+
 #define B (ir->builder)
 
 static unsigned width_of(nd_dtype dtype)
@@ -164,6 +166,41 @@ static LLVMValueRef fused(nd__ir *ir, LLVMValueRef x, LLVMValueRef y, LLVMValueR
     return nd__ir_intrinsic(ir, "llvm.fma", 1, &type, 3, args);
 }
 
+/* x * 2^floor(n) in f64, where the product is exact; past 400 every power does the same. */
+static LLVMValueRef scale_in_f64(nd__ir *ir, LLVMValueRef x, LLVMValueRef n)
+{
+    const int lanes = nd__ir_lane_count(LLVMTypeOf(x));
+    LLVMTypeRef f32 = LLVMTypeOf(x), f64 = nd__ir_lanes(ir->f64, lanes), i64 = nd__ir_lanes(ir->i64, lanes);
+    LLVMValueRef most = nd__ir_float(f32, 400), least = nd__ir_float(f32, -400), infinite = nd__ir_float(f32, INFINITY);
+    LLVMValueRef whole =
+        nd__ir_arith(ir, ND__K_floor, nd__k_type(ND_F32, lanes), nd__k_type(ND_F32, lanes), n, NULL, NULL);
+    whole = LLVMBuildSelect(B, LLVMBuildFCmp(B, LLVMRealOLT, whole, most, ""), whole, most, "");
+    whole = LLVMBuildSelect(B, LLVMBuildFCmp(B, LLVMRealOGT, whole, least, ""), whole, least, "");
+    LLVMValueRef exponent = LLVMBuildAdd(B, LLVMBuildFPToSI(B, whole, i64, ""), nd__ir_integer(i64, 1023), "");
+    LLVMValueRef power = LLVMBuildBitCast(B, LLVMBuildShl(B, exponent, nd__ir_integer(i64, 52), ""), f64, "");
+    power = LLVMBuildSelect(B, LLVMBuildFCmp(B, LLVMRealOEQ, n, infinite, ""), nd__ir_float(f64, INFINITY), power, "");
+    power = LLVMBuildSelect(B, LLVMBuildFCmp(B, LLVMRealOEQ, n, LLVMBuildFNeg(B, infinite, ""), ""), LLVMConstNull(f64),
+                            power, "");
+    LLVMValueRef product = LLVMBuildFMul(B, LLVMBuildFPExt(B, x, f64, ""), power, "");
+    LLVMValueRef lost = LLVMBuildAnd(B, LLVMBuildFCmp(B, LLVMRealUNO, x, x, ""),
+                                     LLVMBuildFCmp(B, LLVMRealOEQ, nd__ir_unary(ir, "llvm.fabs", n), infinite, ""), "");
+    product = LLVMBuildSelect(B, lost, power, product, "");
+    return LLVMBuildSelect(B, LLVMBuildFCmp(B, LLVMRealUNO, n, n, ""), n, LLVMBuildFPTrunc(B, product, f32, ""), "");
+}
+
+static LLVMValueRef scale(nd__ir *ir, LLVMValueRef x, LLVMValueRef n)
+{
+    const int lanes = nd__ir_lane_count(LLVMTypeOf(x));
+    if (!nd__machine_scales(ir->machine) || lanes < 4 || lanes > 16)
+        return scale_in_f64(ir, x, n);
+    LLVMTypeRef mask = LLVMIntTypeInContext(ir->context, lanes == 16 ? 16 : 8);
+    LLVMValueRef args[] = {x, n, x, LLVMConstAllOnes(mask),
+                           LLVMConstInt(ir->i32, 4, false)}; /* rounded as the control word says */
+    return lanes == 16  ? nd__ir_intrinsic(ir, "llvm.x86.avx512.mask.scalef.ps.512", 0, NULL, 5, args)
+           : lanes == 8 ? nd__ir_intrinsic(ir, "llvm.x86.avx512.mask.scalef.ps.256", 0, NULL, 4, args)
+                        : nd__ir_intrinsic(ir, "llvm.x86.avx512.mask.scalef.ps.128", 0, NULL, 4, args);
+}
+
 static LLVMValueRef absolute(nd__ir *ir, nd_dtype dtype, LLVMValueRef x)
 {
     if (nd_dtype_is_float(dtype))
@@ -212,6 +249,8 @@ LLVMValueRef nd__ir_arith(nd__ir *ir, nd__kop op, nd__ktype from, nd__ktype to, 
                             : op == ND__K_ceil ? "llvm.ceil"
                                                : "llvm.roundeven",
                             x);
+    case ND__K_scale:
+        return scale(ir, x, y);
     case ND__K_min:
     case ND__K_max:
         return extreme(ir, op, dtype, x, y);

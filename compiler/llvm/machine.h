@@ -31,6 +31,10 @@ static inline bool nd__machine_mask_registers(const nd__machine *m) /* masked lo
 {
     return m->level >= 4;
 }
+static inline bool nd__machine_scales(const nd__machine *m) /* multiplies by powers of two (scalef) */
+{
+    return m->level >= 4;
+}
 static inline int nd__machine_vector_bytes(const nd__machine *m)
 {
     return m->level >= 4 ? 64 : m->level == 3 ? 32 : 16;

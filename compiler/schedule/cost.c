@@ -195,6 +195,7 @@ static double use_of(const model *m, const nd__kinst *i, use *u)
         }
         /* fall through */
     case ND__K_mul:
+    case ND__K_scale:
         u->multiply += multiply;
         u->vector += part;
         return 4;

@@ -100,6 +100,7 @@ nd__emit nd__emit_begin(nd__space *s, const char *what)
     snprintf(name, sizeof name, "%s_%d", what, plan->kernel_count);
     nd__kernel *k = s->failed ? NULL : nd__k_create(arena, name);
     e.b = nd__k_builder(k);
+    e.b.scales = s->block->target->vector_bytes == 64;
     e.buffers = k ? make_buffers(s, k) : NULL;
     e.memo = nd__arena_alloc(s->arena, (size_t)s->expr_count, sizeof *e.memo);
     e.stack = nd__arena_alloc(s->arena, (size_t)s->expr_count, 3 * sizeof *e.stack);

@@ -38,6 +38,7 @@ typedef struct nd__partial {
     int count;
     const int64_t *terms; /* iv, factor; iv, factor; .. */
     LLVMValueRef value;
+    int64_t stride; /* bytes that it moves from turn to turn; 0: it is computed in each */
 } nd__partial;
 
 /* A loop that is open. */
@@ -46,6 +47,9 @@ typedef struct nd__frame {
     LLVMValueRef counter;
     LLVMValueRef tail; /* the last of what stands at the head of its body: phis, partial sums */
     nd__partial *partials;
+    const nd__kinst *innermost; /* itself, if there is no loop in it; else NULL */
+    LLVMValueRef first;         /* of those: what the counter begins with */
+    LLVMBasicBlockRef before;   /* where its body is entered from */
 } nd__frame;
 
 /* What is known of an induction variable. */
@@ -119,6 +123,11 @@ LLVMValueRef nd__ir_softfma(nd__ir *ir, LLVMValueRef x, LLVMValueRef y, LLVMValu
 
 /* -- memory (ir_memory.c) ----------------------------------------------------------------------------------------- */
 
+/* What is carried from turn to turn, hidden from LLVM's strength reduction, which would think about it as long as all
+ * other passes take. */
+LLVMValueRef nd__ir_hidden(nd__ir *ir, LLVMValueRef x);
+/* At the end of a loop's body: pointers move on. */
+void nd__ir_move_partials(nd__fn *f, nd__frame *frame);
 /* The value of an affine form as an i64. */
 LLVMValueRef nd__ir_affine(nd__fn *f, const nd__kaffine *at);
 void nd__ir_iv_fact(nd__fn *f, const nd__kinst *loop); /* before its body */
@@ -142,7 +151,7 @@ typedef struct nd__entries {
 
 /* All plans for ir->machine: functions ND__ENTRY_NAME and, where parallel[i], ND__PARALLEL_NAME; with their symbols in
  * C SYMBOL_entry and SYMBOL_parallel. External, in a variant internal. */
-#define ND__ENTRY_NAME "nd_entry_%d"
+#define ND__ENTRY_NAME    "nd_entry_%d"
 #define ND__PARALLEL_NAME "nd_parallel_%d"
 void nd__ir_plans(nd__ir *ir, const nd__plan *const *plans, int n, char *const *symbols, const bool *parallel,
                   nd__entries *entries);

@@ -48,6 +48,14 @@ static LLVMValueRef bound(nd__fn *f, const nd__kaffine *at, int64_t limit, bool 
     return LLVMBuildSelect(B, LLVMBuildICmp(B, least ? LLVMIntSLT : LLVMIntSGT, x, number, ""), x, number, "");
 }
 
+static bool has_loop(const nd__kblock *block)
+{
+    for (const nd__kinst *i = block->first; i; i = i->next)
+        if (i->op == ND__K_for || has_loop(&i->body) || has_loop(&i->other))
+            return true;
+    return false;
+}
+
 static void write_loop(nd__fn *f, const nd__kinst *loop)
 {
     nd__ir *ir = f->ir;
@@ -61,7 +69,8 @@ static void write_loop(nd__fn *f, const nd__kinst *loop)
 
     LLVMPositionBuilderAtEnd(B, body);
     nd__frame *frame = &f->frames[f->depth++];
-    *frame = (nd__frame){loop->iv, LLVMBuildPhi(B, ir->i64, ""), NULL, NULL};
+    *frame = (nd__frame){.iv = loop->iv, .counter = LLVMBuildPhi(B, ir->i64, ""), .first = lo, .before = before};
+    frame->innermost = has_loop(&loop->body) ? NULL : loop;
     frame->tail = frame->counter;
     for (int i = 0; i < loop->arg_count; i++) {
         LLVMTypeRef type = nd__ir_type(ir, f->k->types[loop->carried + i]);
@@ -70,7 +79,8 @@ static void write_loop(nd__fn *f, const nd__kinst *loop)
     nd__ir_iv_fact(f, loop);
     const nd__kinst *yield = write_block(f, &loop->body);
     LLVMValueRef step = LLVMConstInt(ir->i64, (uint64_t)loop->step, true);
-    LLVMValueRef next = LLVMBuildNSWAdd(B, frame->counter, step, "");
+    LLVMValueRef next = nd__ir_hidden(ir, LLVMBuildNSWAdd(B, frame->counter, step, ""));
+    nd__ir_move_partials(f, frame);
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(B);
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, next, hi, ""), body, after);
     add_incoming(frame->counter, lo, before, next, latch);
@@ -169,7 +179,7 @@ static LLVMValueRef write_apart(nd__fn *f, const nd__kinst *loop, const taken *t
     }
     for (int d = 0; d < f->depth; d++) { /* an instruction, after which there is room for sums */
         LLVMValueRef counter = LLVMBuildFreeze(B, LLVMGetParam(inner->function, param++), "");
-        inner->frames[d] = (nd__frame){f->frames[d].iv, counter, counter, NULL};
+        inner->frames[d] = (nd__frame){.iv = f->frames[d].iv, .counter = counter, .tail = counter};
     }
     for (int i = 0; i < t->count; i++)
         f->values[t->numbers[i]] = LLVMGetParam(inner->function, param++);

@@ -2,8 +2,8 @@
  *
  * An affine address is a base plus a term for each loop around it. The sum up to a loop's variable is computed at the
  * head of that loop's body, once for all addresses that share it, and the constant is added at the access itself: so
- * the innermost loop sees one pointer that moves, and what differs between the loads of a tile becomes the displacement
- * of an addressing mode. */
+ * what differs between the loads of a tile becomes the displacement of an addressing mode. In an innermost loop the sum
+ * is a pointer that moves. */
 #include "compiler/llvm/ir.h"
 
 #include <string.h>
@@ -85,9 +85,57 @@ static void go_to_head(nd__ir *ir, const nd__frame *frame)
         LLVMPositionBuilderAtEnd(B, LLVMGetInstructionParent(frame->tail));
 }
 
+LLVMValueRef nd__ir_hidden(nd__ir *ir, LLVMValueRef x)
+{
+    if (LLVMTypeOf(x) == ir->pointer)
+        return nd__ir_intrinsic(ir, "llvm.strip.invariant.group", 1, &ir->pointer, 1, &x);
+    LLVMValueRef args[] = {x, LLVMConstInt(ir->i64, 0, false)};
+    return nd__ir_intrinsic(ir, "llvm.expect", 1, &ir->i64, 2, args);
+}
+
+static LLVMValueRef times(nd__ir *ir, LLVMValueRef x, int64_t factor)
+{
+    return factor == 1 ? x : LLVMBuildMul(B, x, LLVMConstInt(ir->i64, (uint64_t)factor, true), "");
+}
+
+/* A pointer that begins `factor` times the counter behind another one and moves. */
+static LLVMValueRef moving(nd__ir *ir, nd__frame *frame, LLVMValueRef from, int64_t factor)
+{
+    LLVMPositionBuilderBefore(B, LLVMGetBasicBlockTerminator(frame->before));
+    LLVMValueRef first = nd__ir_address(ir, from, times(ir, frame->first, factor));
+    LLVMPositionBuilderBefore(B, LLVMGetFirstInstruction(LLVMGetInstructionParent(frame->counter)));
+    LLVMValueRef phi = LLVMBuildPhi(B, ir->pointer, "");
+    LLVMAddIncoming(phi, &first, &frame->before, 1);
+    return phi;
+}
+
+void nd__ir_move_partials(nd__fn *f, nd__frame *frame)
+{
+    nd__ir *ir = f->ir;
+    LLVMBasicBlockRef latch = LLVMGetInsertBlock(B);
+    for (const nd__partial *p = frame->partials; p; p = p->next)
+        if (p->stride) {
+            LLVMValueRef stride = LLVMConstInt(ir->i64, (uint64_t)p->stride, true);
+            LLVMValueRef next = nd__ir_hidden(ir, nd__ir_address(ir, p->value, stride));
+            LLVMAddIncoming(p->value, &next, &latch, 1);
+        }
+}
+
+/* A pointer or number (NULL: 0) plus `factor` times the counter, at the head of the body. */
+static LLVMValueRef computed(nd__ir *ir, nd__frame *frame, LLVMValueRef from, int64_t factor)
+{
+    go_to_head(ir, frame);
+    LLVMValueRef value = times(ir, frame->counter, factor);
+    if (from)
+        value = LLVMTypeOf(from) == ir->pointer ? nd__ir_address(ir, from, value) : LLVMBuildAdd(B, from, value, "");
+    /* Nothing is inserted when the sum is the counter itself. */
+    if (value != frame->counter)
+        frame->tail = value;
+    return value;
+}
+
 /* Base plus the first `count` terms (terms: iv, factor; ..), where the last of them is defined. Buffer -1: a number,
- * base 0. Pointers are frozen, which changes nothing: LLVM's strength reduction then sees one pointer that moves and
- * not each load of a tile, over whose best form it would think as long as all other passes take. */
+ * base 0. */
 static LLVMValueRef partial_sum(nd__fn *f, int32_t buffer, const int64_t *terms, int count)
 {
     nd__ir *ir = f->ir;
@@ -101,26 +149,24 @@ static LLVMValueRef partial_sum(nd__fn *f, int32_t buffer, const int64_t *terms,
     for (const nd__partial *p = frame->partials; p; p = p->next)
         if (p->buffer == buffer && p->count == count && !memcmp(p->terms, terms, bytes))
             return p->value;
-    LLVMValueRef before = partial_sum(f, buffer, terms, count - 1);
-    go_to_head(ir, frame);
-    LLVMValueRef factor = LLVMConstInt(ir->i64, (uint64_t)terms[2 * count - 1], true);
-    LLVMValueRef term = terms[2 * count - 1] == 1 ? frame->counter : LLVMBuildMul(B, frame->counter, factor, "");
-    LLVMValueRef value = term;
-    if (buffer >= 0)
-        value = LLVMBuildFreeze(B, LLVMBuildGEP2(B, ir->i8, before, &term, 1, ""), "");
-    else if (count > 1)
-        value = LLVMBuildAdd(B, before, term, "");
-    /* Nothing is inserted when the sum is the counter itself. */
-    if (value != frame->counter)
-        frame->tail = value;
     nd__partial *p = nd__arena_alloc(&ir->arena, 1, sizeof *p);
     int64_t *copy = nd__arena_alloc(&ir->arena, 2 * (size_t)count, sizeof *copy);
-    if (p && copy) { /* else it is computed again next time */
-        memcpy(copy, terms, bytes);
-        *p = (nd__partial){frame->partials, buffer, count, copy, value};
-        frame->partials = p;
+    if (!p || !copy) {
+        ir->failed = true;
+        return buffer < 0 ? LLVMConstInt(ir->i64, 0, false) : f->bases[buffer];
     }
-    return value;
+    memcpy(copy, terms, bytes);
+    *p = (nd__partial){.buffer = buffer, .count = count, .terms = copy};
+    LLVMValueRef before = partial_sum(f, buffer, terms, count - 1);
+    const int64_t factor = terms[2 * count - 1];
+    if (buffer >= 0 && frame->innermost) {
+        p->value = moving(ir, frame, before, factor);
+        p->stride = factor * frame->innermost->step;
+    } else {
+        p->value = computed(ir, frame, count > 1 || buffer >= 0 ? before : NULL, factor);
+    }
+    p->next = frame->partials, frame->partials = p;
+    return p->value;
 }
 
 /* All terms, each times `unit`; the builder stays where it was. */

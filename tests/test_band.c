@@ -126,7 +126,7 @@ static bool is_branch(const nd__kinst *i)
 
 static bool moves_with_another(const nd__kinst *i)
 {
-    return i->op == ND__K_for && (i->lo.count > 0 || i->hi.count > 0);
+    return i->op == ND__K_for && (i->lo->count > 0 || i->hi->count > 0);
 }
 
 static bool ends_within(const nd__kinst *i)

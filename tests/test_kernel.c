@@ -257,10 +257,11 @@ START_TEST(refuses_broken_kernels)
     BREAK("a count of lanes outside [1, lanes]", s.load->addr->count = 2);
     BREAK("a count of lanes outside [1, lanes]", s.load->addr->count = 0);
     BREAK("an induction variable that is not in scope", s.store->addr->at = s.load->addr->at);
-    BREAK("an induction variable that is not in scope", s.loop->hi = s.load->addr->at);
+    BREAK("an induction variable that is not in scope", *s.loop->hi = s.load->addr->at);
     BREAK("an induction variable that is not in scope", s.load->addr->at.terms[0].iv = 7);
     BREAK("an affine form whose terms are not in order, or 0", s.load->addr->at.terms[0].coef = 0);
-    BREAK("an affine form with too many terms, or one that overflowed", s.loop->lo.count = ND__MAX_TERMS + 1);
+    BREAK("an affine form with too many terms, or one that overflowed", s.loop->lo->count = ND__MAX_TERMS + 1);
+    BREAK("no bounds", s.loop->hi = NULL);
     BREAK("no such induction variable", s.loop->iv = 1);
     BREAK("a step below 1", s.loop->step = 0);
     BREAK("another number of results than of values carried", s.loop->result_count = 0);
@@ -326,7 +327,7 @@ START_TEST(compares)
     DIFFERS(load->addr->at.constant = 1, load->addr->at.constant = 0);
     DIFFERS(load->addr->lane_stride = 2, load->addr->lane_stride = 1);
     DIFFERS(add->op = ND__K_sub, add->op = ND__K_add);
-    DIFFERS(loop->hi.constant = 15, loop->hi.constant = 16);
+    DIFFERS(loop->hi->constant = 15, loop->hi->constant = 16);
     DIFFERS(loop->least = 0, loop->least = INT64_MIN);
     DIFFERS(loop->most = 8, loop->most = INT64_MAX);
     DIFFERS(loop->body.first->step = 2, loop->body.first->step = 1);

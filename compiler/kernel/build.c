@@ -55,6 +55,7 @@ static int32_t add_buffer(nd__kernel *k, const char *name, nd__kbuffer buffer)
         k->failed = true;
         return -1;
     }
+    k->argument_count += buffer.access != ND__K_TABLE;
     k->buffers[k->buffer_count] = buffer;
     return k->buffer_count++;
 }
@@ -183,7 +184,8 @@ static nd__kinst *new_inst(nd__kernel *k, nd__kop op, int n, const nd__kval *arg
     }
     nd__kinst *inst = nd__arena_alloc(k->arena, 1, sizeof *inst);
     nd__kval *copy = n > 0 ? nd__arena_alloc(k->arena, (size_t)n, sizeof *copy) : NULL;
-    if (!inst || (n > 0 && !copy)) {
+    nd__kaffine *bounds = op == ND__K_for ? nd__arena_alloc(k->arena, 2, sizeof *bounds) : NULL;
+    if (!inst || (n > 0 && !copy) || (op == ND__K_for && !bounds)) {
         k->failed = true;
         return NULL;
     }
@@ -192,6 +194,10 @@ static nd__kinst *new_inst(nd__kernel *k, nd__kop op, int n, const nd__kval *arg
     inst->op = op;
     inst->arg_count = n;
     inst->args = copy;
+    if (bounds) {
+        inst->lo = &bounds[0];
+        inst->hi = &bounds[1];
+    }
     inst->result = inst->carried = inst->iv = -1;
     return inst;
 }
@@ -511,8 +517,8 @@ int32_t nd__k_for_within(nd__kbuilder *b, nd__kaffine lo, nd__kaffine hi, int64_
     nd__kinst *inst = ready(b) ? new_inst(b->k, ND__K_for, n, init) : NULL;
     if (inst) {
         inst->iv = b->k->iv_count++;
-        inst->lo = lo;
-        inst->hi = hi;
+        *inst->lo = lo;
+        *inst->hi = hi;
         inst->least = least;
         inst->most = most;
         inst->step = step;

@@ -216,7 +216,7 @@ static void move(machine *m, int32_t n, const nd__kval *from, nd__kval first)
 static bool run_for(machine *m, const nd__kinst *inst)
 {
     int64_t lo, hi;
-    if (!affine_value(m, inst, &inst->lo, &lo) || !affine_value(m, inst, &inst->hi, &hi))
+    if (!affine_value(m, inst, inst->lo, &lo) || !affine_value(m, inst, inst->hi, &hi))
         return false;
     lo = lo < inst->least ? inst->least : lo;
     hi = hi > inst->most ? inst->most : hi;

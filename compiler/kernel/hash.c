@@ -43,8 +43,8 @@ static int inst_words(const nd__kinst *i, uint64_t words[MOST_WORDS])
         words[n++] = (uint64_t)i->least;
         words[n++] = (uint64_t)i->most;
         words[n++] = i->apart;
-        n += affine_words(&i->lo, words + n);
-        n += affine_words(&i->hi, words + n);
+        n += affine_words(i->lo, words + n);
+        n += affine_words(i->hi, words + n);
     }
     return n;
 }

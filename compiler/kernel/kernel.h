@@ -81,7 +81,7 @@ struct nd__kinst {
     /* for: iv runs from max(lo, least) to below min(hi, most) by step; carried[i] is the number inside the body of what it carries */
     int32_t iv;
     nd__kval carried; /* the first; arg_count of them */
-    nd__kaffine lo, hi;
+    nd__kaffine *lo, *hi; /* NULL but for loops: they are large */
     int64_t least, most; /* INT64_MIN, INT64_MAX: no matter */
     int64_t step;
     bool apart; /* for: a function of its own when it is written down */
@@ -110,6 +110,7 @@ typedef struct nd__kernel {
     const char *name;
     nd__kbuffer *buffers; /* arguments in order: all but tables */
     int32_t buffer_count, buffer_room;
+    int32_t argument_count; /* buffers but tables */
     nd__ktype *types; /* of each value */
     int32_t value_count, value_room;
     int32_t iv_count;

@@ -204,6 +204,10 @@ static void put_lanes(writer *w, const nd__kinst *i, const nd__kval *index)
 /* An affine bound, or the outer one of it and a number. */
 static void put_bound(writer *w, const nd__kaffine *at, const char *outer, int64_t limit)
 {
+    if (!at) { /* of a broken kernel */
+        put(w, "?");
+        return;
+    }
     if (limit == INT64_MIN || limit == INT64_MAX) {
         put_affine(w, at);
         return;
@@ -216,9 +220,9 @@ static void put_bound(writer *w, const nd__kaffine *at, const char *outer, int64
 static void put_for(writer *w, const nd__kinst *i)
 {
     put(w, i->apart ? "for apart i%d = " : "for i%d = ", (int)i->iv);
-    put_bound(w, &i->lo, "max", i->least);
+    put_bound(w, i->lo, "max", i->least);
     put(w, "..");
-    put_bound(w, &i->hi, "min", i->most);
+    put_bound(w, i->hi, "min", i->most);
     if (i->step != 1)
         put(w, " by %" PRId64, i->step);
     if (i->arg_count > 0) {

@@ -122,8 +122,10 @@ static const char *for_error(const nd__kernel *k, const nd__kinst *inst)
         if (!nd__k_type_equal(k->types[inst->args[i]], k->types[inst->carried + i]) ||
             !nd__k_type_equal(k->types[inst->args[i]], k->types[inst->result + i]))
             return "a carried value of another type than its initial value";
-    const char *error = affine_error(&inst->lo);
-    return error ? error : affine_error(&inst->hi);
+    if (!inst->lo || !inst->hi)
+        return "no bounds";
+    const char *error = affine_error(inst->lo);
+    return error ? error : affine_error(inst->hi);
 }
 
 /* The ops with operands of one type, by class; convert and bitcast choose the result's dtype. */

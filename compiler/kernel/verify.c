@@ -74,7 +74,7 @@ static bool yield_fits(verifier *v, const nd__kinst *owner, const nd__kblock *bl
 static bool for_valid(verifier *v, const nd__kinst *inst)
 {
     int32_t count = v->count;
-    if (!affine_in_scope(v, inst, &inst->lo) || !affine_in_scope(v, inst, &inst->hi))
+    if (!affine_in_scope(v, inst, inst->lo) || !affine_in_scope(v, inst, inst->hi))
         return false;
     if (v->iv_seen[inst->iv])
         return wrong(v, inst, "an induction variable of another loop");

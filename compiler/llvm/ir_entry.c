@@ -73,7 +73,7 @@ LLVMValueRef nd__ir_argument(nd__entry *e, const nd__step *step, int i)
 static void write_kernel(nd__entry *e, const nd__step *step)
 {
     const nd__shape *item = &e->all->items[e->of[step->kernel]];
-    const int n = nd__argument_count(item->kernel);
+    const int n = item->kernel->argument_count;
     LLVMValueRef *args = nd__arena_alloc(&e->ir->arena, (size_t)n + 1, sizeof *args);
     if (!args) {
         e->ir->failed = true;

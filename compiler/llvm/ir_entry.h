@@ -46,8 +46,6 @@ typedef struct nd__entry {
     const nd__repeat *repeat; /* NULL: outside of any */
 } nd__entry;
 
-int nd__argument_count(const nd__kernel *k);
-
 /* -- entries (ir_entry.c) ----------------------------------------------------------------------------------------- */
 
 /* The plan as a function: an nd_entry, or with chunks an nd_parallel_entry. `of`: its kernels among all. */

@@ -29,7 +29,7 @@ static int most_arguments(const nd__entry *e, const nd__steps *steps)
         const nd__step *step = &steps->items[i];
         int n = most_arguments(e, &step->body), other = most_arguments(e, &step->other);
         if (step->kind == ND__STEP_KERNEL)
-            n = nd__argument_count(e->all->items[e->of[step->kernel]].kernel);
+            n = e->all->items[e->of[step->kernel]].kernel->argument_count;
         n = other > n ? other : n;
         most = n > most ? n : most;
     }
@@ -183,7 +183,7 @@ static int base_of(const nd__entry *e, const nd__karg *arg)
 
 bool nd__ir_framed(const nd__entry *e, const nd__step *step)
 {
-    for (int i = 0; i < nd__argument_count(e->plan->kernels[step->kernel]); i++)
+    for (int i = 0; i < e->plan->kernels[step->kernel]->argument_count; i++)
         if (base_of(e, &step->args[i]) < 0)
             return false;
     return true;
@@ -193,13 +193,13 @@ static int count_places(const nd__entry *e, const nd__step *first, int count)
 {
     int n = 0;
     for (int i = 0; i < count; i++)
-        n += nd__argument_count(e->plan->kernels[first[i].kernel]);
+        n += e->plan->kernels[first[i].kernel]->argument_count;
     return n;
 }
 
 static void note_places(const nd__entry *e, const nd__step *step, place *table)
 {
-    for (int i = 0; i < nd__argument_count(e->plan->kernels[step->kernel]); i++) {
+    for (int i = 0; i < e->plan->kernels[step->kernel]->argument_count; i++) {
         const nd__karg *arg = &step->args[i];
         const nd__buffer *buffer = &e->plan->buffers[arg->buffer];
         const int base = base_of(e, arg);
@@ -248,7 +248,7 @@ void nd__ir_fill(nd__entry *e, const nd__step *step)
 {
     nd__ir *ir = e->ir;
     const nd__shape *item = &e->all->items[e->of[step->kernel]];
-    const int n = nd__argument_count(item->kernel);
+    const int n = item->kernel->argument_count;
     LLVMValueRef fill = nd__ir_fill_function(ir);
     LLVMValueRef args[] = {e->frame, item->function, e->bases, nd__ir_table(e, step, 1),
                            LLVMConstInt(ir->i64, (uint64_t)n, false)};

@@ -59,7 +59,7 @@ static bool has_loop(const nd__kblock *block)
 static void write_loop(nd__fn *f, const nd__kinst *loop)
 {
     nd__ir *ir = f->ir;
-    LLVMValueRef lo = bound(f, &loop->lo, loop->least, false), hi = bound(f, &loop->hi, loop->most, true);
+    LLVMValueRef lo = bound(f, loop->lo, loop->least, false), hi = bound(f, loop->hi, loop->most, true);
     bool runs = nd__ir_runs(f, loop);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(B), body = new_block(f), after = new_block(f);
     if (runs)

@@ -54,10 +54,10 @@ void nd__ir_iv_fact(nd__fn *f, const nd__kinst *loop)
 {
     nd__ivfact *fact = &f->facts[loop->iv];
     int64_t low, high, unused;
-    *fact = (nd__ivfact){1, 0, both_divide(affine_multiple(f, &loop->lo, 1), loop->step)};
+    *fact = (nd__ivfact){1, 0, both_divide(affine_multiple(f, loop->lo, 1), loop->step)};
     if (loop->least != INT64_MIN)
         fact->multiple = both_divide(fact->multiple, loop->least);
-    if (!affine_range(f, &loop->lo, &low, &unused) || !affine_range(f, &loop->hi, &unused, &high))
+    if (!affine_range(f, loop->lo, &low, &unused) || !affine_range(f, loop->hi, &unused, &high))
         return;
     low = low < loop->least ? loop->least : low;
     high = high > loop->most ? loop->most : high;
@@ -67,7 +67,7 @@ void nd__ir_iv_fact(nd__fn *f, const nd__kinst *loop)
 
 bool nd__ir_runs(nd__fn *f, const nd__kinst *loop)
 {
-    nd__kaffine length = nd__k_sum(loop->hi, nd__k_scaled(loop->lo, -1));
+    nd__kaffine length = nd__k_sum(*loop->hi, nd__k_scaled(*loop->lo, -1));
     int64_t low, high;
     if (loop->least != INT64_MIN || loop->most != INT64_MAX)
         return false;

@@ -17,14 +17,6 @@ static const nd__kbuffer *argument(const nd__kernel *k, int n)
     return NULL;
 }
 
-int nd__argument_count(const nd__kernel *k)
-{
-    int n = 0;
-    for (int i = 0; i < k->buffer_count; i++)
-        n += k->buffers[i].access != ND__K_TABLE;
-    return n;
-}
-
 /* The bytes of its region that an argument may touch, over all iterations of the loops around the call unless `still`.
  */
 static void touched(const nd__plan *plan, const nd__karg *arg, const nd__kbuffer *buffer, const int64_t *lengths,
@@ -74,7 +66,7 @@ static void note_steps(const nd__shapes *all, const nd__plan *plan, const int *o
         const nd__step *step = &steps->items[s];
         if (step->kind == ND__STEP_KERNEL) {
             nd__shape *item = &all->items[of[step->kernel]];
-            int n = nd__argument_count(item->kernel);
+            int n = item->kernel->argument_count;
             if (!item->name)
                 item->name = nd__arena_format(&all->ir->arena, "%s/%s", plan->name,
                                               step->label ? step->label : item->kernel->name);

@@ -27,7 +27,7 @@ static bool alike(const nd__plan *plan, const int *of, const nd__step *x, const 
     if (x->kind != ND__STEP_KERNEL || y->kind != ND__STEP_KERNEL || of[x->kernel] != of[y->kernel] ||
         x->chunks != y->chunks)
         return false;
-    const int arguments = nd__argument_count(plan->kernels[x->kernel]);
+    const int arguments = plan->kernels[x->kernel]->argument_count;
     for (int i = 0; i < arguments; i++)
         if (!same_argument(plan, &x->args[i], &y->args[i]))
             return false;

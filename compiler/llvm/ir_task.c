@@ -108,7 +108,7 @@ static LLVMValueRef fork_function(nd__ir *ir)
 void nd__ir_chunks(nd__entry *e, const nd__step *step)
 {
     nd__ir *ir = e->ir;
-    LLVMValueRef task = task_of(ir, nd__argument_count(e->all->items[e->of[step->kernel]].kernel));
+    LLVMValueRef task = task_of(ir, e->all->items[e->of[step->kernel]].kernel->argument_count);
     if (!task)
         return;
     LLVMValueRef fork = fork_function(ir);
@@ -178,7 +178,7 @@ static LLVMValueRef rows_of(nd__entry *e, const nd__step *steps, int count)
     }
     for (int i = 0, place = 0; i < count; i++) {
         const nd__shape *item = &e->all->items[e->of[steps[i].kernel]];
-        const int n = nd__argument_count(item->kernel);
+        const int n = item->kernel->argument_count;
         LLVMValueRef task = task_of(ir, n);
         if (!task)
             return NULL;

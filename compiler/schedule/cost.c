@@ -289,7 +289,7 @@ static bool value_at(const model *m, nd__kval v, int deep, uint64_t *bits)
 /* Puts the loop's variable somewhere, `part` of the way; how often the loop turns there. */
 static double put(model *m, const nd__kinst *of, double part)
 {
-    const int64_t lo = affine_at(m, &of->lo), hi = affine_at(m, &of->hi);
+    const int64_t lo = affine_at(m, of->lo), hi = affine_at(m, of->hi);
     const int64_t from = lo > of->least ? lo : of->least, until = hi < of->most ? hi : of->most;
     const int64_t turns = until > from ? (until - from + of->step - 1) / of->step : 0;
     m->at[of->iv] = from + of->step * (int64_t)(part * (double)turns);
@@ -346,7 +346,7 @@ static double block_cycles(model *m, const nd__kblock *block, int in);
 
 static double loop_cycles(model *m, const nd__kinst *i, int in, double ready)
 {
-    const double lo = most(affine_mean(m, &i->lo), (double)i->least), end = affine_mean(m, &i->hi);
+    const double lo = most(affine_mean(m, i->lo), (double)i->least), end = affine_mean(m, i->hi);
     const double hi = end < (double)i->most ? end : (double)i->most, span = most(0, hi - lo);
     const double turns = most(1, span / (double)i->step);
     m->middle[i->iv] = lo + most(0, span - (double)i->step) / 2;
@@ -426,7 +426,7 @@ static footprint touched(const model *m, const reference *r, int outer)
             walk[n++].turns = m->loops[l].turns;
         }
         at =
-            nd__k_sum(nd__k_plus(at, of->iv, -coef), nd__k_scaled(of->lo, coef)); /* it begins where loops around say */
+            nd__k_sum(nd__k_plus(at, of->iv, -coef), nd__k_scaled(*of->lo, coef)); /* it begins where loops around say */
     }
     for (int i = 0; i < n; i++) {
         const double far = (walk[i].turns - 1) * walk[i].distance;

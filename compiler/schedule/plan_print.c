@@ -121,12 +121,12 @@ static void domain_text(char *text, size_t size, const nd__kernel *k, int chunks
     for (const nd__kinst *f = largest_loop(&k->body); f; f = largest_loop(&f->body)) {
         const char *comma = f == largest_loop(&k->body) ? "" : ", ";
         int n;
-        if (f->lo.count || f->hi.count)
+        if (f->lo->count || f->hi->count)
             n = snprintf(text + used, size - used, "%s..", comma);
         else if (f->step == 1)
-            n = snprintf(text + used, size - used, "%s%" PRId64, comma, f->hi.constant - f->lo.constant);
+            n = snprintf(text + used, size - used, "%s%" PRId64, comma, f->hi->constant - f->lo->constant);
         else
-            n = snprintf(text + used, size - used, "%s%" PRId64 " by %" PRId64, comma, f->hi.constant - f->lo.constant,
+            n = snprintf(text + used, size - used, "%s%" PRId64 " by %" PRId64, comma, f->hi->constant - f->lo->constant,
                          f->step);
         if (n < 0 || (size_t)n >= size - used)
             return;

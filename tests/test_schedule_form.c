@@ -427,6 +427,36 @@ static int count_op(const nd__kblock *block, nd__kop op)
     return count;
 }
 
+/* Whether a loop that sums, or none that does, multiplies vectors. */
+static bool multiplies(const nd__kblock *block, bool sums)
+{
+    bool any = false;
+    for (const nd__kinst *i = block->first; i; i = i->next) {
+        const bool innermost = i->op == ND__K_for && count_op(&i->body, ND__K_for) == 0;
+        any |= innermost && (i->arg_count > 0) == sums && count_op(&i->body, ND__K_mul) > 0;
+        any |= multiplies(&i->body, sums);
+    }
+    return any;
+}
+
+/* What is kept for a later pass is what its own pass needs, too; the last step is left to the pass that stores. */
+START_TEST(last_steps_come_late)
+{
+    for (int wanted = 0; wanted < 2; wanted++) {
+        nd_module *m = nd_module_create("rows");
+        nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(6, 96)), *z = nd_input(m, "z", ND_F32, ND_SHAPE(6, 96));
+        nd_value *sum = nd_sum(x, ND_AXES(-1), true), *ratio = nd_div(x, z), *scaled = nd_mul(ratio, sum);
+        nd_value *total = nd_sum(wanted ? scaled : nd_add(ratio, sum), ND_AXES(-1), true);
+        nd_function(m, "f", ND_VALUES(x, z), ND_VALUES(nd_sub(scaled, total)));
+        nd__plan *plan = schedule_checked("last steps", m);
+        ck_assert_int_eq(plan->kernel_count, 1);
+        ck_assert_int_eq(multiplies(&plan->kernels[0]->body, true), wanted);
+        ck_assert_int_eq(multiplies(&plan->kernels[0]->body, false), !wanted);
+        nd__plan_destroy(plan);
+    }
+}
+END_TEST
+
 static int count_in_kernels(nd_module *m, nd__kop op)
 {
     nd__plan *plan = schedule_plan(m);
@@ -518,6 +548,7 @@ int main(void)
     tcase_add_test(all, products_fetch_lines);
     tcase_add_test(all, long_rows_in_pairs);
     tcase_add_test(all, busy_passes_in_pairs);
+    tcase_add_test(all, last_steps_come_late);
     tcase_add_test(all, short_rows_are_turned);
     tcase_add_test(all, windows_run_in_chunks);
     tcase_add_test(all, images_fill_lanes);

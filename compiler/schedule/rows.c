@@ -107,6 +107,41 @@ static int cost(const nd__rows *r, int expr)
     return sum;
 }
 
+static bool uses(const nd__expr *x, int expr)
+{
+    bool any = false;
+    for (int k = 0; k < x->arg_count; k++)
+        any |= x->args[k] == expr;
+    return any;
+}
+
+/* Whether something wants the expression in its own pass. */
+static bool is_wanted_there(const nd__rows *r, int expr)
+{
+    bool any = false;
+    for (int i = expr + 1; i < r->s.expr_count; i++)
+        any |= r->s.exprs[i].stage == r->s.exprs[expr].stage && uses(&r->s.exprs[i], expr);
+    for (int k = 0; k < r->count; k++)
+        any |= r->reductions[k].operand == expr;
+    for (int k = 0; k < r->part_count; k++)
+        any |= r->parts[k].operand == expr;
+    for (int i = 0; i < r->s.output_count; i++)
+        any |= r->s.outputs[i].expr == expr;
+    return any;
+}
+
+/* Whether a later pass had better make it itself: of one operand in the row, which is kept instead, and of what is
+ * known of the row. Its own pass then has less to do, and one that stores what it makes has time to. */
+static bool is_last_step(const nd__rows *r, int expr)
+{
+    const nd__expr *x = &r->s.exprs[expr];
+    int kept = 0, others = 0;
+    for (int k = 0; k < x->arg_count; k++)
+        if (nd__in_row(r, x->args[k]))
+            *(cost(r, x->args[k]) >= KEEP_COST ? &kept : &others) += 1;
+    return own_cost(x) == 1 && kept == 1 && others == 0 && !is_wanted_there(r, expr);
+}
+
 /* Marks what a pass needs of earlier ones and should not compute again. What it keeps for later ones is known. */
 static void mark_kept(nd__rows *r, int p, bool *wanted)
 {
@@ -126,7 +161,7 @@ static void mark_kept(nd__rows *r, int p, bool *wanted)
         if (!wanted[i] || !nd__in_row(r, i))
             continue;
         r->since[i] = p;
-        r->keep[i] |= x->stage < p && cost(r, i) >= KEEP_COST;
+        r->keep[i] |= x->stage < p && cost(r, i) >= KEEP_COST && !is_last_step(r, i);
         if (r->keep[i] && x->stage < p && r->until[i] < p)
             r->until[i] = p;
         for (int k = 0; k < x->arg_count && (!r->keep[i] || x->stage == p); k++)

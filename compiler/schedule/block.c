@@ -58,12 +58,14 @@ static bool allocate(nd__block *b)
     b->need = nd__arena_alloc(b->arena, n, sizeof *b->need);
     b->in_memory = nd__arena_alloc(b->arena, n, sizeof *b->in_memory);
     b->copied = nd__arena_alloc(b->arena, n, sizeof *b->copied);
+    b->turned = nd__arena_alloc(b->arena, n, sizeof *b->turned);
     b->home = nd__arena_alloc(b->arena, n, sizeof *b->home);
     b->virtual_cost = nd__arena_alloc(b->arena, n, sizeof *b->virtual_cost);
     b->spots = nd__arena_alloc(b->arena, n, sizeof *b->spots);
     b->stacks = nd__arena_alloc(b->arena, n, sizeof *b->stacks);
     b->sums = nd__arena_alloc(b->arena, n, sizeof *b->sums);
-    if (!b->need || !b->in_memory || !b->copied || !b->home || !b->virtual_cost || !b->spots || !b->stacks || !b->sums)
+    if (!b->need || !b->in_memory || !b->copied || !b->turned || !b->home || !b->virtual_cost || !b->spots ||
+        !b->stacks || !b->sums)
         return nd__block_failed(b);
     for (size_t i = 0; i < n; i++)
         b->home[i] = b->sums[i].buffer = -1;
@@ -318,6 +320,8 @@ bool nd__schedule_block(const nd__block *like, const nd_function *f, const nd__s
         return nd__block_failed(&b);
     settle_sinks(&b);
     nd__list_places(&b);
+    if (b.failed || !nd__choose_layouts(&b))
+        return nd__block_failed(&b);
     place_values(&b);
     place_sums(&b);
     if (b.failed || b.m->status != ND_OK)

@@ -40,6 +40,9 @@ enum {
     ND__BLOCK = 4096,   /* elements of a long row between two trees */
 };
 
+/* Points of short rows below which code that transposes, or avoids to, is not worth the time to generate it. */
+enum { ND__FEW_POINTS = 1 << 14 };
+
 /* A sum whose blocks another group sums, the one that computes what is summed (parts.c): `count` blocks of `width`
  * sums each. */
 typedef struct nd__parts {
@@ -116,6 +119,7 @@ typedef struct nd__block {
     bool *need;           /* by node: the sinks need it */
     bool *in_memory;      /* by node: something needs its results in memory */
     bool *copied;         /* by node: a view that no strides can express, copied by a group of its own */
+    bool *turned;         /* by node: its last two axes are swapped in memory (layout.c) */
     int *home;            /* by node: the group that computes it; -1: a leaf, a view, or computed wherever it is used */
     int *virtual_cost;    /* by node: operations that computing it where it is used takes; 0: it is not */
     nd__spot **spots;     /* by node, by result: where it lies; NULL: nowhere */
@@ -200,6 +204,11 @@ nd__group *nd__place_part(nd__block *b, const nd__node *concat, int part);
 bool nd__part_is_placed(const nd__block *b, const nd__node *concat, int part);
 /* Lets the group that computes what a view shows in another order store it in that order; NULL: it cannot. */
 nd__group *nd__place_turned(nd__block *b, const nd_value *v);
+
+/* -- layouts (layout.c) -------------------------------------------------------------------------------------------- */
+
+/* Decides how what the groups compute lies in memory, where it has no place yet. */
+bool nd__choose_layouts(nd__block *b);
 
 /* -- lists (lists.c) ---------------------------------------------------------------------------------------------- */
 

@@ -218,11 +218,16 @@ int nd__register_lanes(const nd__space *s)
     return s->block->target->vector_bytes / (small || !any ? 4 : 8);
 }
 
-/* What moving along the axis costs at one address. */
-static int address_cost(const nd__lin *at, int axis)
+/* What moving along the axis costs at one address. Whole pages apart, all lanes fall into one set of the cache. */
+static int address_cost(const nd__lin *at, int axis, nd_dtype dtype)
 {
+    enum { PAGE = 4096 };
     int64_t stride = at->coef[axis];
-    return stride == 0 ? 1 : stride == 1 ? 4 : stride == -1 ? 6 : 32;
+    return stride == 0                                          ? 1
+           : stride == 1                                        ? 4
+           : stride == -1                                       ? 6
+           : stride * (int64_t)nd_dtype_size(dtype) % PAGE == 0 ? 64
+                                                                : 32;
 }
 
 int nd__lane_axis(const nd__space *s, int first, int last)
@@ -236,11 +241,11 @@ int nd__lane_axis(const nd__space *s, int first, int last)
         int cost = 0;
         for (int i = 0; i < s->expr_count; i++)
             if (s->exprs[i].kind == ND__E_LOAD)
-                cost += address_cost(&s->exprs[i].at, k);
+                cost += address_cost(&s->exprs[i].at, k, s->exprs[i].dtype);
             else if (s->exprs[i].axes & 1u << k)
                 cost += s->exprs[i].kind == ND__E_GATHER ? 32 : s->exprs[i].kind == ND__E_OP ? 4 : 1;
         for (int i = 0; i < s->output_count; i++)
-            cost += address_cost(&s->outputs[i].at, k);
+            cost += address_cost(&s->outputs[i].at, k, s->exprs[s->outputs[i].expr].dtype);
         int64_t vectors = (s->size[k] + lanes - 1) / lanes;
         double each = (double)cost * (double)vectors / (double)s->size[k];
         if (best < 0 || each < best_cost) {

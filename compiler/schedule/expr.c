@@ -64,6 +64,28 @@ nd__lin nd__flat(const nd_shape *shape, const nd__index *index)
     return at;
 }
 
+/* The strides of a value that lies in memory by itself. */
+static void own_strides(const nd__block *b, const nd_value *v, int64_t *strides)
+{
+    const int rank = v->shape.rank;
+    nd__strides(rank, v->shape.dims, strides);
+    if (b->turned[v->node->number]) {
+        strides[rank - 2] = 1;
+        strides[rank - 1] = v->shape.dims[rank - 2];
+    }
+}
+
+/* Where an element of it lies. */
+static nd__lin own_address(const nd__block *b, const nd_value *v, const nd__index *index)
+{
+    int64_t strides[ND_MAX_RANK];
+    nd__lin at = nd__lin_const(0);
+    own_strides(b, v, strides);
+    for (int d = 0; d < v->shape.rank; d++)
+        at = nd__lin_add(at, index->at[d], strides[d]);
+    return at;
+}
+
 nd__index nd__reduced_index(int rank, int reduced)
 {
     nd__index index = {0};
@@ -181,7 +203,7 @@ bool nd__view(const nd__block *b, const nd_value *v, const nd_value **base, int6
     if (!nd__is_view(n) || b->copied[n->number]) {
         *base = v;
         *offset = 0;
-        nd__strides(v->shape.rank, v->shape.dims, strides);
+        own_strides(b, v, strides);
         return true;
     }
     const nd_value *x = n->inputs[0];
@@ -424,7 +446,7 @@ static int resolve_new(nd__space *s, const nd_value *v, const nd__index *index)
         return nd__expr_load(s, spot, base->dtype, nd__elements(&base->shape), at, base->name);
     }
     if (is_loaded(s, v, &spot)) {
-        int load = nd__expr_load(s, spot, v->dtype, nd__elements(&v->shape), nd__flat(&v->shape, index), v->name);
+        int load = nd__expr_load(s, spot, v->dtype, nd__elements(&v->shape), own_address(s->block, v, index), v->name);
         if (!s->failed)
             s->exprs[load].value = v;
         return load;
@@ -530,7 +552,7 @@ void nd__add_outputs(nd__space *s)
         nd__spot spot;
         if (nd__spot_of(s->block, v, &spot))
             nd__add_output(s, nd__resolve(s, v, &identity), spot, v->dtype, nd__elements(&v->shape),
-                           nd__flat(&v->shape, &identity), v->name);
+                           own_address(s->block, v, &identity), v->name);
     }
     const nd__lists *placed = &s->block->placed;
     for (int i = placed->first[g->number]; i < placed->first[g->number + 1]; i++) {

@@ -216,6 +216,16 @@ static void note_choice(nd__matmul *p)
                (nd__choice){{p->lane_axis < p->row_axis, p->tile.rows, p->tile.vectors, p->by_panels}});
 }
 
+/* Whether what the group stores lies column after column. */
+static bool stores_turned(const nd__matmul *p)
+{
+    const nd__group *g = p->s.group;
+    bool turned = false;
+    for (int i = 0; i < g->member_count; i++)
+        turned |= p->s.block->turned[g->members[i]];
+    return turned;
+}
+
 /* Which axis lies in the lanes, whether its operand is copied. */
 static bool decide(nd__matmul *p, nd__factor *a, nd__factor *b, nd__steps *steps)
 {
@@ -225,15 +235,16 @@ static bool decide(nd__matmul *p, nd__factor *a, nd__factor *b, nd__steps *steps
     const bool few = 4 * n <= lanes_of(p); /* columns: their stores, lane by lane, and the code for them are worth it */
     const nd_band banded = nd__get_band(p->node).of; /* an operand with a band is read by rows */
     const bool turn_b = b->along != 1 && n > 1, turn_a = a->along != 1 && m > 1;
+    const bool turned = stores_turned(p);
     const double turned_n = turn_b ? copied * (double)n * (double)p->depth : 0;
     const double turned_m = turn_a ? copied * (double)m * (double)p->depth : 0;
     nd__tiling along_n = {0}, along_m = {0};
     p->chooser = chooser_of(p, a, b);
     do {
-        if (banded != ND_BAND_B)
+        if (banded != ND_BAND_B && !turned)
             along_n = choose_tile(p, m, n, false, turned_n);
         if (banded != ND_BAND_A && !sums_columns(p))
-            along_m = choose_tile(p, n, m, true, turned_m + stored * (double)m * (double)n);
+            along_m = choose_tile(p, n, m, true, turned_m + (turned ? 0 : stored * (double)m * (double)n));
     } while (along_n.cycles == 0 && along_m.cycles == 0 && nd__choose_anew(&p->chooser));
     const bool worth_it = few && along_m.cycles + turned_m < along_n.cycles + turned_n;
     const bool by_rows = along_n.cycles == 0 || (along_m.cycles > 0 && worth_it);

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-enum { FEW_POINTS = 1 << 14 /* below, the code for transposed blocks is not worth the time to generate it */ };
-
 /* -- transposed blocks --------------------------------------------------------------------------------------------- */
 
 /* Whether an address moves through a row element by element, and from row to row otherwise. */
@@ -23,7 +21,8 @@ void nd__rows_find_turned(nd__rows *r)
     double points = r->s.chunks > 1 ? r->s.chunks : 1;
     for (int d = 0; d < r->s.rank; d++)
         points *= (double)r->s.size[d];
-    if (r->e.lane_axis < 0 || points < FEW_POINTS || 2 * r->length < r->e.lanes) /* most of a block would be empty */
+    if (r->e.lane_axis < 0 || points < ND__FEW_POINTS ||
+        2 * r->length < r->e.lanes) /* most of a block would be empty */
         return;
     for (int i = 0; i < r->s.expr_count; i++) {
         const nd__expr *x = &r->s.exprs[i];

@@ -4,6 +4,7 @@
 #include "compiler/schedule/cost.h"
 #include "runtime/file.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,14 @@ static nd_status write_files(const variants *all, const char *path, const char *
     return status;
 }
 
+static bool is_c_name(const char *text)
+{
+    bool good = *text && !isdigit((unsigned char)*text);
+    for (const char *c = text; *c && good; c++)
+        good = (unsigned char)*c < 128 && (isalnum((unsigned char)*c) || *c == '_');
+    return good;
+}
+
 nd_status nd_compile_files(nd_module *module, const nd_compile_options *options, const char *path, const char *prefix,
                            char *text, size_t size)
 {
@@ -146,6 +155,9 @@ nd_status nd_compile_files(nd_module *module, const nd_compile_options *options,
     nd_status status = ND_OK;
     if (!module || !path)
         status = nd__message_set(&message, ND_ERR_ARGUMENT, "nd_compile_files: %s is NULL", module ? "path" : "module");
+    else if (prefix && !is_c_name(prefix))
+        status = nd__message_set(&message, ND_ERR_ARGUMENT,
+                                 "the prefix \"%s\" is no C name: letters, digits and _, no digit first", prefix);
     else
         status = lower_variants(&all, module, options ? options : &defaults, &message);
     if (status == ND_OK)

@@ -215,6 +215,8 @@ START_TEST(compile_writes_files)
     ck_assert(is_there("compiled.h", "line_step") && is_there("compiled.o", "ELF"));
     PRINTS("", "compile", "line.nd", "--prefix", "straight");
     ck_assert(is_there("line.h", "straight_step") && is_there("line.o", "ELF"));
+    ck_assert_int_eq(NADIR("compile", "line.nd", "--prefix", "9 lines"), ND__EXIT_INPUT);
+    ck_assert_ptr_nonnull(strstr(err, "the prefix \"9 lines\" is no C name"));
     PRINTS("", "compile", "line.nd", "--emit", "llvm,kernels", "-o", "looked_at");
     ck_assert(is_there("looked_at.ll", "define") && is_there("looked_at.kernels", "kernel "));
     ck_assert(!is_there("looked_at.o", ""));

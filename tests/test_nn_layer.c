@@ -253,7 +253,8 @@ START_TEST(convolutions)
     nd_layer *l = flat     ? nd_conv1d_layer(OUT, 3, ND_TANH, &options[_i])
                   : biased ? nd_conv2d_layer(OUT, 3, 2, ND_TANH, &options[_i])
                            : nd_conv2d_layer_without_bias(OUT, 2, 3, ND_TANH, &options[_i]);
-    nd_layer_set_init(l, "bias", nd_random_normal(0, 1));
+    if (biased)
+        nd_layer_set_init(l, "bias", nd_random_normal(0, 1));
     nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_layer_call(l, x, NULL)));
     session s = start();
     expect_names(nd_layer_weights(l), biased ? 2 : 1,

@@ -620,6 +620,18 @@ START_TEST(errors)
         nd_average_weights(step, 1, &w, r, &out);
         want = "average_weights: the function \"step\" assigns nothing to \"w\" yet";
         break;
+    case 12:
+        nd_adam(step, loss, 0, NULL, r, NULL);
+        want = "adam: there are no variables; a layer has its weights from its first call on";
+        break;
+    case 13:
+        nd_sgd(step, loss, 1, &w, x);
+        want = "sgd: the rate \"x\" is f64[3], expected a float of one element";
+        break;
+    case 14:
+        nd_sgd_momentum(step, loss, 1, &w, r, nd_const_of(m, ND_I32, 1));
+        want = "is i32, expected a float of one element";
+        break;
     default:
         nd_lion_apply(NULL, 1, &w, &w, r, NULL);
         want = "lion: the function is NULL";
@@ -647,7 +659,7 @@ int main(void)
     tcase_add_test(c, groups);
     tcase_add_test(c, rates);
     tcase_add_loop_test(c, native_bits, 0, 7);
-    tcase_add_loop_test(c, errors, 0, 13);
+    tcase_add_loop_test(c, errors, 0, 16);
     suite_add_tcase(suite, c);
     return run_suite(suite);
 }

@@ -15,6 +15,10 @@ typedef struct dense {
 static void build_dense(nd_layer *l, nd_shape input)
 {
     dense *d = (dense *)l;
+    if (d->units < 1) {
+        nd_layer_fail(l, "%lld units, expected at least 1", (long long)d->units);
+        return;
+    }
     d->weight = nd_layer_weight(l, "weight", ND_SHAPE(input.dims[input.rank - 1], d->units), nd_glorot_uniform());
     if (d->biased)
         d->bias = nd_layer_weight(l, "bias", ND_SHAPE(d->units), nd_zeros());
@@ -24,6 +28,9 @@ static nd_value *call_dense(nd_layer *l, nd_value *x, const nd_call_options *opt
 {
     const dense *d = (const dense *)l;
     (void)options;
+    if (!nd_dtype_is_float(x->dtype))
+        return nd_layer_fail(l, "the input %s is %s, expected floats; nd_cast makes them", nd__show(l->module, x),
+                             nd__show_type(l->module, x->dtype, &x->shape));
     nd_value *y = nd_matmul_at(l->place, x, d->weight);
     if (d->bias)
         y = nd_add_at(l->place, y, d->bias);
@@ -127,12 +134,19 @@ static void build_embedding(nd_layer *l, nd_shape input)
 {
     embedding *e = (embedding *)l;
     (void)input;
+    if (e->count < 1 || e->width < 1) {
+        nd_layer_fail(l, "%lld rows of %lld, expected at least 1 of 1", (long long)e->count, (long long)e->width);
+        return;
+    }
     e->weight = nd_layer_weight(l, "weight", ND_SHAPE(e->count, e->width), nd_random_uniform(-0.05, 0.05));
 }
 
 static nd_value *call_embedding(nd_layer *l, nd_value *x, const nd_call_options *options)
 {
     (void)options;
+    if (nd_dtype_is_float(x->dtype) || x->dtype == ND_BOOL)
+        return nd_layer_fail(l, "the input %s is %s, expected integers, the rows' numbers", nd__show(l->module, x),
+                             nd__show_type(l->module, x->dtype, &x->shape));
     return nd_gather_at(l->place, ((const embedding *)l)->weight, x);
 }
 

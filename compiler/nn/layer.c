@@ -159,8 +159,10 @@ static nd_value *make_variable(nd_layer *l, const char *name, nd_dtype dtype, nd
         return m ? &m->poison : NULL;
     struct nd__layer *in = l->inside;
     for (int i = 0; name && i < in->init_count; i++)
-        if (strcmp(in->inits[i].name, name) == 0)
+        if (strcmp(in->inits[i].name, name) == 0) {
             init = in->inits[i].init;
+            in->inits[i].taken = true;
+        }
     nd__layer_variable *variables = nd__layer_grow(in->variables, in->variable_count, sizeof *variables);
     const char *path = nd__arena_format(&m->arena, "%s/%s", in->path, name ? name : "");
     if (variables)
@@ -219,6 +221,22 @@ void nd_layer_update_at(nd_place place, nd_layer *l, nd_function *f)
 
 /* -- calling ------------------------------------------------------------------------------------------------------ */
 
+/* An initialiser for a weight that the layer does not have. */
+static void check_inits(nd_layer *l)
+{
+    const struct nd__layer *in = l->inside;
+    nd_module *m = l->module;
+    const char *names = "";
+    for (int i = 0; i < in->variable_count && names; i++) {
+        const char *path = in->variables[i].value->name, *name = strrchr(path, '/');
+        names = nd__arena_format(&m->arena, "%s%s%s", names, i ? ", " : "", name ? name + 1 : path);
+    }
+    for (int i = 0; i < in->init_count; i++)
+        if (!in->inits[i].taken)
+            nd_layer_fail(l, "there is no weight \"%s\" to initialise; it has %s", in->inits[i].name,
+                          names && *names ? names : "none");
+}
+
 static void build(nd_layer *l, const nd_value *x)
 {
     struct nd__layer *in = l->inside;
@@ -231,6 +249,8 @@ static void build(nd_layer *l, const nd_value *x)
                       nd__show_type(l->module, x->dtype, &x->shape), l->kind->inner);
     else if (l->kind->build)
         l->kind->build(l, x->shape);
+    if (l->module->status == ND_OK)
+        check_inits(l);
 }
 
 /* Whether x goes with the input that the layer was built for. */

@@ -14,6 +14,7 @@ typedef struct nd__layer_variable {
 typedef struct nd__layer_init {
     char *name;
     nd_init init;
+    bool taken; /* by a weight */
 } nd__layer_init;
 
 struct nd__layer {

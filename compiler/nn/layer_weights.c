@@ -119,6 +119,10 @@ void nd_layer_set_init(nd_layer *l, const char *weight, nd_init init)
     if (!l || !weight)
         return;
     struct nd__layer *in = l->inside;
+    if (l->module) {
+        nd_layer_fail(l, "the initialiser of \"%s\" comes after the first call, which made the weights", weight);
+        return;
+    }
     nd__layer_init *inits = nd__layer_grow(in->inits, in->init_count, sizeof *inits);
     size_t size = strlen(weight) + 1;
     char *name = malloc(size);
@@ -130,7 +134,7 @@ void nd_layer_set_init(nd_layer *l, const char *weight, nd_init init)
         return;
     }
     memcpy(name, weight, size);
-    inits[in->init_count++] = (nd__layer_init){name, init};
+    inits[in->init_count++] = (nd__layer_init){.name = name, .init = init};
 }
 
 void nd_layer_freeze(nd_layer *l, bool frozen)

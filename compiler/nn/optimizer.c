@@ -125,17 +125,36 @@ static void prepare(nd__optimizer *o, const nd_value *w)
         o->rule->prepare(o);
 }
 
-static bool has_rate(const nd__optimizer *o, nd_module *m)
+/* A float of one element, or a weak constant. */
+static void check_scalar(const nd__optimizer *o, nd_module *m, const char *what, const nd_value *scalar)
 {
-    if (m && !o->given_rate)
+    bool good = nd_dtype_is_float(scalar->dtype);
+    for (int d = 0; d < scalar->shape.rank; d++)
+        good = good && scalar->shape.dims[d] == 1;
+    if (!good && m->status == ND_OK)
+        nd__fail(m, ND_ERR_GRAPH, o->place, "%s: the %s %s is %s, expected a float of one element", o->rule->name, what,
+                 nd__show(m, scalar), nd__show_type(m, scalar->dtype, &scalar->shape));
+}
+
+/* Whether there is something to update, and a rate. */
+static bool is_ready(const nd__optimizer *o, nd_module *m, size_t n)
+{
+    if (n == 0)
+        nd__fail(m, ND_ERR_ARGUMENT, o->place,
+                 "%s: there are no variables; a layer has its weights from its first call on", o->rule->name);
+    else if (!o->given_rate)
         nd__fail(m, ND_ERR_ARGUMENT, o->place, "%s: the rate is NULL", o->rule->name);
-    return m && m->status == ND_OK;
+    else
+        check_scalar(o, m, "rate", o->given_rate);
+    if (o->given_momentum)
+        check_scalar(o, m, "momentum", o->given_momentum);
+    return m->status == ND_OK;
 }
 
 void nd__optimize_apply(nd__optimizer *o, size_t n, nd_value *const *variables, nd_value *const *gradients)
 {
     if (!nd__optimizer_given(o->place, o->rule->name, o->f, n, variables, "gradient", gradients) ||
-        !has_rate(o, o->f->module))
+        !is_ready(o, o->f->module, n))
         return;
     o->m = o->f->module;
     for (size_t i = 0; i < n && o->m->status == ND_OK; i++) {

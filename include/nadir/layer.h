@@ -156,7 +156,8 @@ ND_API nd_layer *nd_layer_named(nd_layer *layer, const char *name);
 /* -- weights ------------------------------------------------------------------------------------------------------ */
 
 /* Another initial value for the layer's own weight of that name ("weight"), before the first call, till which a tensor
- * in it has to live. */
+ * in it has to live. A later one is an error of the module, and so is, at the first call, one for a weight that the
+ * layer does not have. */
 ND_API void nd_layer_set_init(nd_layer *layer, const char *weight, nd_init init);
 /* A frozen layer's weights, and those of the layers inside (and that come inside later), are not trained:
  * nd_layer_weights leaves them out. */

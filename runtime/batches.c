@@ -11,6 +11,7 @@ enum { FULL, LAST, SIZES };
 
 struct nd_batches {
     nd_dataset *dataset;
+    int count;           /* arrays of the data set when the batches were made; later ones are no part of them */
     int64_t size[SIZES]; /* 0: there is no batch of this size */
     int64_t per_epoch;
     uint64_t seed;
@@ -22,10 +23,10 @@ struct nd_batches {
 static bool make_tensors(nd_batches *b, int kind)
 {
     const nd_dataset *d = b->dataset;
-    b->tensors[kind] = calloc((size_t)d->count + 1, sizeof **b->tensors);
+    b->tensors[kind] = calloc((size_t)b->count + 1, sizeof **b->tensors);
     if (!b->tensors[kind])
         return false;
-    for (int i = 0; b->size[kind] > 0 && i < d->count; i++) {
+    for (int i = 0; b->size[kind] > 0 && i < b->count; i++) {
         nd_shape shape = d->arrays[i].tensor->shape;
         shape.dims[0] = b->size[kind];
         b->tensors[kind][i] = nd_tensor_zeros(d->arrays[i].tensor->dtype, shape);
@@ -51,11 +52,11 @@ nd_batches *nd_batches_create(nd_dataset *dataset, int64_t size, uint64_t seed)
     }
     nd_batches *b = calloc(1, sizeof *b);
     if (b) {
-        *b = (nd_batches){.dataset = dataset, .seed = seed, .epoch = -1};
+        *b = (nd_batches){.dataset = dataset, .count = dataset->count, .seed = seed, .epoch = -1};
         b->size[FULL] = rows >= size ? size : 0;
         b->size[LAST] = rows % size;
         b->per_epoch = rows / size + (rows % size > 0);
-        b->order = malloc((size_t)rows * sizeof *b->order);
+        b->order = calloc((size_t)rows, sizeof *b->order);
         if (b->order && make_tensors(b, FULL) && make_tensors(b, LAST))
             return b;
         nd_batches_destroy(b);
@@ -69,7 +70,7 @@ void nd_batches_destroy(nd_batches *batches)
     if (!batches)
         return;
     for (int kind = 0; kind < SIZES; kind++) {
-        for (int i = 0; batches->tensors[kind] && i < batches->dataset->count; i++)
+        for (int i = 0; batches->tensors[kind] && i < batches->count; i++)
             nd_tensor_destroy(batches->tensors[kind][i]);
         free(batches->tensors[kind]);
     }
@@ -102,7 +103,7 @@ int64_t nd_batches_go(nd_batches *batches, int64_t step)
     int64_t place = step % batches->per_epoch;
     int kind = place == batches->per_epoch - 1 && batches->size[LAST] > 0 ? LAST : FULL;
     int64_t rows = batches->size[kind], first = place * batches->size[FULL];
-    for (int i = 0; i < d->count; i++)
+    for (int i = 0; i < batches->count; i++)
         nd__dataset_gather(&d->arrays[i], order + first, rows, batches->tensors[kind][i]->data);
     return rows;
 }
@@ -112,7 +113,7 @@ nd_tensor *nd_batches_tensor(const nd_batches *batches, const char *name, int64_
     if (!batches || !name || rows < 1)
         return NULL;
     for (int kind = 0; kind < SIZES; kind++)
-        for (int i = 0; batches->size[kind] == rows && i < batches->dataset->count; i++)
+        for (int i = 0; batches->size[kind] == rows && i < batches->count; i++)
             if (strcmp(batches->dataset->arrays[i].name, name) == 0)
                 return batches->tensors[kind][i];
     return NULL;

@@ -159,7 +159,7 @@ void nd_dataset_split(const nd_dataset *dataset, int64_t parts, uint64_t seed, n
     nd_dataset *both[] = {*train, *held};
     nd_status status = nd_dataset_status(dataset);
     int64_t n = nd_dataset_rows(dataset), back = parts > 0 ? n / parts : 0;
-    int64_t *order = status == ND_OK ? malloc(((size_t)n + 1) * sizeof *order) : NULL;
+    int64_t *order = status == ND_OK ? calloc((size_t)n + 1, sizeof *order) : NULL;
     for (int i = 0; i < 2; i++) {
         if (status != ND_OK)
             nd__dataset_fail(both[i], status, "%s", nd_dataset_error(dataset));

@@ -607,12 +607,38 @@ START_TEST(batches)
     ck_assert(nd_tensor_same_bits(nd_batches_tensor(b, "x", 10), nd_dataset_array(d, "x")));
     nd_batches_destroy(b);
 
+    b = nd_batches_create(d, 4, 1);
+    nd_tensor *later = nd_tensor_zeros(ND_F32, ND_SHAPE(10));
+    nd_dataset_add(d, "later", later);
+    nd_dataset_add(d, "still later", later);
+    nd_tensor_destroy(later);
+    ck_assert_int_eq(nd_batches_go(b, 0), 4);
+    ck_assert_ptr_null(nd_batches_tensor(b, "later", 4));
+    nd_batches_destroy(b);
+
     ck_assert_ptr_null(nd_batches_create(d, 0, 1));
     ck_assert_str_eq(nd_dataset_error(d), "batches of 0 rows: a batch has at least 1");
     nd_dataset_destroy(d);
     d = counting(0);
     ck_assert_ptr_null(nd_batches_create(d, 4, 1));
     ck_assert_str_eq(nd_dataset_error(d), "the data set has no rows");
+    nd_dataset_destroy(d);
+}
+END_TEST
+
+/* More rows than an order of them has room for, of nothing each. */
+START_TEST(rows_without_end)
+{
+    nd_dataset *d = nd_dataset_create(), *train, *held;
+    nd_tensor *x = nd_tensor_zeros(ND_U8, ND_SHAPE((int64_t)1 << 61, 0));
+    ck_assert_int_eq(nd_tensor_status(x), ND_OK);
+    nd_dataset_add(d, "x", x);
+    nd_tensor_destroy(x);
+    ck_assert_ptr_null(nd_batches_create(d, 4, 1));
+    nd_dataset_split(d, 5, 1, &train, &held);
+    ck_assert_int_eq(nd_dataset_status(train), ND_ERR_MEMORY);
+    nd_dataset_destroy(train);
+    nd_dataset_destroy(held);
     nd_dataset_destroy(d);
 }
 END_TEST
@@ -672,6 +698,7 @@ int main(void)
     tcase_add_test(t, shuffles_as_promised);
     tcase_add_test(t, shuffles_evenly);
     tcase_add_test(t, batches);
+    tcase_add_test(t, rows_without_end);
     tcase_add_test(t, survives_out_of_memory);
     suite_add_tcase(suite, t);
     return run_suite(suite);

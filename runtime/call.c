@@ -132,9 +132,9 @@ static bool check_overlaps(nd__message *message, const nd_program_function_info 
     return true;
 }
 
-static bool check(nd_program *program, int index, nd_state *state, nd_tensors in, nd_tensors out)
+static bool check(nd__message *message, const nd_program *program, int index, nd_state *state, nd_tensors in,
+                  nd_tensors out)
 {
-    nd__message *message = &program->message;
     const nd_program_function_info *f = &program->info.functions[index];
     if (!state && (f->read_count > 0 || f->update_count > 0)) {
         nd__message_set(message, ND_ERR_ARGUMENT, "%s: the function uses variables, but the state is NULL", f->name);
@@ -162,18 +162,15 @@ static bool check(nd_program *program, int index, nd_state *state, nd_tensors in
     return check_overlaps(message, f, state, in, out);
 }
 
-nd_call *nd_bind(nd_program *program, const char *function, nd_state *state, nd_tensors in, nd_tensors out)
+static nd_call *bind(nd__message *message, nd_program *program, const char *function, nd_state *state, nd_tensors in,
+                     nd_tensors out)
 {
-    if (nd_program_status(program) != ND_OK)
-        return NULL;
-    nd__message_clear(&program->message);
     int index = nd_program_function_index(program, function);
     if (index < 0) {
-        nd__message_set(&program->message, ND_ERR_ARGUMENT, "the program has no function \"%s\"",
-                        function ? function : "(null)");
+        nd__message_set(message, ND_ERR_ARGUMENT, "the program has no function \"%s\"", function ? function : "(null)");
         return NULL;
     }
-    if (!check(program, index, state, in, out))
+    if (!check(message, program, index, state, in, out))
         return NULL;
     const nd_program_function_info *f = &program->info.functions[index];
     nd_call *call = calloc(1, sizeof *call);
@@ -201,10 +198,20 @@ nd_call *nd_bind(nd_program *program, const char *function, nd_state *state, nd_
     return call;
 
 out_of_memory:
-    nd__message_set(&program->message, ND_ERR_MEMORY, "%s: out of memory for a call with an arena of %zu bytes",
-                    f->name, f->arena_size);
+    nd__message_set(message, ND_ERR_MEMORY, "%s: out of memory for a call with an arena of %zu bytes", f->name,
+                    f->arena_size);
     nd_call_destroy(call);
     return NULL;
+}
+
+nd_call *nd_bind(nd_program *program, const char *function, nd_state *state, nd_tensors in, nd_tensors out)
+{
+    if (nd_program_status(program) != ND_OK)
+        return NULL;
+    nd__message message = {0};
+    nd_call *call = bind(&message, program, function, state, in, out);
+    nd__program_tell(program, message);
+    return call;
 }
 
 void nd_call_destroy(nd_call *call)
@@ -223,6 +230,15 @@ void nd_call_destroy(nd_call *call)
 
 /* -- running ------------------------------------------------------------------------------------------------------ */
 
+static nd_status run_once(nd_call *call)
+{
+    if (!call->parallel_entry)
+        return nd__program_run(call->program, call->function, call->state_block, call->arena_block, call->in,
+                               (void *const *)call->out);
+    call->parallel_entry(call->state_block, call->arena_block, call->in, call->out, &call->guarded);
+    return ND_OK;
+}
+
 /* Every run of an interpreted function, and a compiled one's first. */
 static nd_status run_looking(nd_call *call)
 {
@@ -234,8 +250,7 @@ static nd_status run_looking(nd_call *call)
                 "%s: the variable \"%s\" was never initialised: it has no initialiser, and nd_state_set or "
                 "nd_state_load did not set it",
                 f->name, call->program->info.variables[f->reads[i]].port.name);
-    nd_status status = nd__program_run(call->program, call->function, call->state_block, call->arena_block, call->in,
-                                       (void *const *)call->out);
+    nd_status status = run_once(call);
     if (status != ND_OK)
         return nd__message_set(&call->message, status, "%s: %s", f->name, nd_status_text(status));
     for (int i = 0; i < f->update_count; i++)

@@ -4,9 +4,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Short: nobody waits long. */
+static void enter(nd_program *p)
+{
+    while (atomic_flag_test_and_set_explicit(&p->busy, memory_order_acquire))
+        ;
+}
+
+static void leave(nd_program *p)
+{
+    atomic_flag_clear_explicit(&p->busy, memory_order_release);
+}
+
+void nd__program_tell(nd_program *program, nd__message message)
+{
+    enter(program);
+    nd__message old = program->message;
+    program->message = message;
+    leave(program);
+    nd__message_clear(&old);
+}
+
+static nd_program *new_program(void)
+{
+    nd_program *p = calloc(1, sizeof *p);
+    if (p)
+        leave(p);
+    return p;
+}
+
 nd_program *nd_program_create(const nd_program_info *info)
 {
-    nd_program *p = info ? calloc(1, sizeof *p) : NULL;
+    nd_program *p = info ? new_program() : NULL;
     if (p)
         p->info = *info;
     return p;
@@ -14,7 +43,7 @@ nd_program *nd_program_create(const nd_program_info *info)
 
 nd_program *nd_program_create_failed(nd_status status, const char *message)
 {
-    nd_program *p = calloc(1, sizeof *p);
+    nd_program *p = new_program();
     if (p)
         p->status = nd__message_set(&p->message, status == ND_OK ? ND_ERR_INTERNAL : status, "%s",
                                     message ? message : nd_status_text(status));
@@ -59,12 +88,36 @@ bool nd_program_has_dimension(const nd_program *program, const char *dimension, 
     return false;
 }
 
-nd_program *nd_program_specialize(nd_program *program, const char *dimension, int64_t value)
+/* What is kept for that number; NULL: nothing. */
+static nd_program *find_specialised(nd_program *program, const char *dimension, int64_t value)
 {
-    if (nd_program_status(program) != ND_OK)
-        return NULL;
-    nd__message_clear(&program->message);
-    nd__message *message = &program->message;
+    nd_program *found = NULL;
+    for (nd__specialised *s = program->specialised; s && !found; s = s->next)
+        if (s->value == value && strcmp(s->dimension, dimension) == 0)
+            found = s->program;
+    return found;
+}
+
+/* Keeps it, unless another thread has made one meanwhile, which it gives then. */
+static nd_program *keep(nd_program *program, nd__specialised *s)
+{
+    enter(program);
+    nd_program *kept = find_specialised(program, s->dimension, s->value);
+    if (!kept) {
+        s->next = program->specialised;
+        program->specialised = s;
+    }
+    leave(program);
+    if (kept) {
+        nd_program_destroy(s->program);
+        free(s);
+        return kept;
+    }
+    return s->program;
+}
+
+static nd_program *specialize(nd_program *program, const char *dimension, int64_t value, nd__message *message)
+{
     int64_t current;
     if (!nd_program_has_dimension(program, dimension, &current)) {
         nd__message_set(message, ND_ERR_ARGUMENT, "the program has no dimension named \"%s\"",
@@ -73,9 +126,11 @@ nd_program *nd_program_specialize(nd_program *program, const char *dimension, in
     }
     if (value == current)
         return program;
-    for (nd__specialised *s = program->specialised; s; s = s->next)
-        if (s->value == value && strcmp(s->dimension, dimension) == 0)
-            return s->program;
+    enter(program);
+    nd_program *made = find_specialised(program, dimension, value);
+    leave(program);
+    if (made)
+        return made;
     if (value < 0) {
         nd__message_set(message, ND_ERR_ARGUMENT, "%s=%lld: a dimension is not negative", dimension, (long long)value);
         return NULL;
@@ -87,7 +142,7 @@ nd_program *nd_program_specialize(nd_program *program, const char *dimension, in
         return NULL;
     }
     nd__specialised *s = malloc(sizeof *s + strlen(dimension) + 1);
-    nd_program *made = s ? program->info.specialize(program->info.self, dimension, value) : NULL;
+    made = s ? program->info.specialize(program->info.self, dimension, value) : NULL;
     if (nd_program_status(made) != ND_OK) {
         nd__message_set(message, nd_program_status(made), "%s=%lld: %s", dimension, (long long)value,
                         nd_program_error(made));
@@ -95,9 +150,18 @@ nd_program *nd_program_specialize(nd_program *program, const char *dimension, in
         free(s);
         return NULL;
     }
-    *s = (nd__specialised){program->specialised, value, made};
+    *s = (nd__specialised){.value = value, .program = made};
     strcpy(s->dimension, dimension);
-    program->specialised = s;
+    return keep(program, s);
+}
+
+nd_program *nd_program_specialize(nd_program *program, const char *dimension, int64_t value)
+{
+    if (nd_program_status(program) != ND_OK)
+        return NULL;
+    nd__message message = {0};
+    nd_program *made = specialize(program, dimension, value, &message);
+    nd__program_tell(program, message);
     return made;
 }
 

@@ -6,6 +6,8 @@
 #include "runtime/message.h"
 #include "runtime/tensor.h"
 
+#include <stdatomic.h>
+
 /* A program for other numbers, kept by the one that it was asked of. */
 typedef struct nd__specialised {
     struct nd__specialised *next;
@@ -15,9 +17,11 @@ typedef struct nd__specialised {
 } nd__specialised;
 
 struct nd_program {
-    nd_status status;    /* sticky */
-    nd__message message; /* of the status, or of the last call that failed */
+    nd_status status; /* sticky */
     nd_program_info info;
+    /* What changes; threads look at it in turn. */
+    atomic_flag busy;
+    nd__message message; /* of the status, or of the last call that could fail */
     nd__specialised *specialised;
 };
 
@@ -29,6 +33,8 @@ struct nd_state {
     bool *is_set;        /* whether the variable has a value */
 };
 
+/* The program's message becomes this one, whose text it takes over. */
+void nd__program_tell(nd_program *program, nd__message message);
 /* The index of a variable, or -1. */
 int nd__program_variable_index(const nd_program *program, const char *variable);
 /* Runs a function once: through its entry, or interpreted; the control word is the caller's. */

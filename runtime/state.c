@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* Runs the function "init" with the seed. */
-static nd_status initialise(nd_state *state, uint64_t seed)
+static nd_status initialise(nd_state *state, uint64_t seed, nd__message *message)
 {
     const nd_program_info *info = &state->program->info;
     int init = nd_program_function_index(state->program, "init");
@@ -15,7 +15,7 @@ static nd_status initialise(nd_state *state, uint64_t seed)
     if (!any)
         return ND_OK;
     if (init < 0)
-        return nd__message_set(&state->program->message, ND_ERR_INTERNAL,
+        return nd__message_set(message, ND_ERR_INTERNAL,
                                "the program has initialised variables but no function \"init\"");
     if (seed == 0)
         seed = info->seed;
@@ -24,7 +24,7 @@ static nd_status initialise(nd_state *state, uint64_t seed)
     void *out[] = {NULL};
     nd__storage *arena = nd__storage_create(info->functions[init].arena_size);
     if (!arena)
-        return nd__message_set(&state->program->message, ND_ERR_MEMORY, "out of memory for the arena of \"init\"");
+        return nd__message_set(message, ND_ERR_MEMORY, "out of memory for the arena of \"init\"");
     nd__control before = nd__control_read();
     nd__control_write(nd__control_default(before));
     nd_status status =
@@ -32,15 +32,12 @@ static nd_status initialise(nd_state *state, uint64_t seed)
     nd__control_write(before);
     nd__storage_release(arena);
     if (status != ND_OK)
-        nd__message_set(&state->program->message, status, "init: %s", nd_status_text(status));
+        nd__message_set(message, status, "init: %s", nd_status_text(status));
     return status;
 }
 
-nd_state *nd_state_create(nd_program *program, uint64_t seed)
+static nd_state *create(nd_program *program, uint64_t seed, nd__message *message)
 {
-    if (nd_program_status(program) != ND_OK)
-        return NULL;
-    nd__message_clear(&program->message);
     const nd_program_info *info = &program->info;
     size_t n = (size_t)info->variable_count;
     nd_state *state = calloc(1, sizeof *state);
@@ -59,15 +56,25 @@ nd_state *nd_state_create(nd_program *program, uint64_t seed)
         if (nd_tensor_status(state->tensors[i]) != ND_OK)
             goto out_of_memory;
     }
-    if (initialise(state, seed) == ND_OK)
+    if (initialise(state, seed, message) == ND_OK)
         return state;
     nd_state_destroy(state);
     return NULL;
 
 out_of_memory:
-    nd__message_set(&program->message, ND_ERR_MEMORY, "out of memory for a state of %zu bytes", info->state_size);
+    nd__message_set(message, ND_ERR_MEMORY, "out of memory for a state of %zu bytes", info->state_size);
     nd_state_destroy(state);
     return NULL;
+}
+
+nd_state *nd_state_create(nd_program *program, uint64_t seed)
+{
+    if (nd_program_status(program) != ND_OK)
+        return NULL;
+    nd__message message = {0};
+    nd_state *state = create(program, seed, &message);
+    nd__program_tell(program, message);
+    return state;
 }
 
 void nd_state_destroy(nd_state *state)

@@ -613,7 +613,7 @@ static int run_parallel(nd_program *p, const nd_parallel *parallel, nd_tensor **
     nd_call *call = nd_bind(p, "f", state, (nd_tensors){2, in}, (nd_tensors){3, results});
     ck_assert_msg(call, "%s", nd_program_error(p));
     ck_assert_int_eq(nd_call_set_parallel(call, parallel), ND_OK);
-    for (int i = 0; i < 3; i++) /* the first looks at the state and stays on this thread */
+    for (int i = 0; i < 3; i++)
         ck_assert_int_eq(nd_run(call), ND_OK);
     results[n++] = nd_tensor_copy(nd_state_tensor(state, "w"));
     results[n++] = nd_tensor_copy(nd_state_tensor(state, "b"));
@@ -633,6 +633,27 @@ static void same_on(const char *what, nd_program *p, const nd_parallel *parallel
         nd_tensor_destroy(found[i]);
     }
 }
+
+/* Not the second one only: a prediction may be a single run. */
+START_TEST(the_first_run_uses_threads)
+{
+    nd_module *m = nd_module_create("once");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(512, 512));
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_tanh(x)));
+    nd_program *p = compiled(m, NULL);
+    nd_tensor *in = make_port(nd_program_input(p, 0, 0)), *out = make_port(nd_program_output(p, 0, 0));
+    nd_call *call = nd_bind(p, "f", NULL, ND_IN(in), ND_OUT(out));
+    host h = {0, 0, 3};
+    ck_assert_int_eq(nd_call_set_parallel(call, &(nd_parallel){run_backwards, &h, 3}), ND_OK);
+    ck_assert_int_eq(nd_run(call), ND_OK);
+    ck_assert_int_eq(h.jobs, 1);
+    nd_call_destroy(call);
+    nd_tensor_destroy(in);
+    nd_tensor_destroy(out);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+}
+END_TEST
 
 START_TEST(threads_change_no_bit)
 {
@@ -785,6 +806,7 @@ int main(void)
     tcase_add_test(all, memory_runs_out);
     tcase_add_test(all, ahead_of_time);
     tcase_add_test(all, files_for_several_processors);
+    tcase_add_test(all, the_first_run_uses_threads);
     tcase_add_test(all, threads_change_no_bit);
     tcase_add_test(all, training_on_threads);
     tcase_add_test(all, threads_that_cannot_be);

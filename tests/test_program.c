@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
 
 /* A program, its state, and arguments that fit "step". */
 typedef struct bench {
@@ -397,6 +398,31 @@ START_TEST(survives_out_of_memory)
 }
 END_TEST
 
+static int bind_badly(void *program)
+{
+    for (int i = 0; i < 2000; i++)
+        if (nd_bind(program, i % 2 ? "nosuch" : "other", NULL, ND_IN(), ND_OUT()) ||
+            !nd_program_specialize(program, "B", 2 + i % 3))
+            return 1;
+    return 0;
+}
+
+/* A program is code: what it keeps beside, it keeps for one thread after the other. */
+START_TEST(threads_bind_at_once)
+{
+    nd_program *p = toy_program((toy_options){0});
+    thrd_t threads[3];
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(thrd_create(&threads[i], bind_badly, p), thrd_success);
+    for (int i = 0; i < 3; i++) {
+        int failed;
+        ck_assert_int_eq(thrd_join(threads[i], &failed), thrd_success);
+        ck_assert_int_eq(failed, 0);
+    }
+    nd_program_destroy(p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("program");
@@ -417,6 +443,7 @@ int main(void)
     tcase_add_test(t, does_not_trap);
 #endif
     tcase_add_test(t, survives_out_of_memory);
+    tcase_add_test(t, threads_bind_at_once);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

@@ -32,8 +32,9 @@ typedef struct nd_call nd_call;
  * function here accepts and answers with ND_ERR_MEMORY). A program that cannot be used has no functions and no
  * variables. */
 ND_API nd_status nd_program_status(const nd_program *program);
-/* The message of that status, or of the last failed nd_program_specialize / nd_state_create / nd_bind on this program;
- * "" when all went well. Valid until the next such call. */
+/* The message of that status, or of the last nd_program_specialize / nd_state_create / nd_bind on this program; "" if
+ * that went well. Valid until the next such call, on whichever thread: where several bind at once, what they return
+ * tells that one failed, and this text belongs to the last of them. */
 ND_API const char *nd_program_error(const nd_program *program);
 /* Destroys the program and those specialised from it. States and calls of it must be gone. NULL is accepted. */
 ND_API void nd_program_destroy(nd_program *program);

@@ -144,6 +144,11 @@ static bool check(nd__message *message, const nd_program *program, int index, nd
         nd__message_set(message, ND_ERR_STATE, "%s: the state belongs to a program with other variables", f->name);
         return false;
     }
+    if ((in.count > 0 && !in.items) || (out.count > 0 && !out.items)) {
+        nd__message_set(message, ND_ERR_ARGUMENT, "%s: the list of %s is NULL", f->name,
+                        in.count > 0 && !in.items ? "inputs" : "outputs");
+        return false;
+    }
     if (in.count != (size_t)f->input_count) {
         nd__message_set(message, ND_ERR_ARGUMENT, "%s: expected %d inputs, got %zu", f->name, f->input_count, in.count);
         return false;

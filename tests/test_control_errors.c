@@ -45,6 +45,8 @@ MISTAKE(apply_dtype, nd_apply_at("here", p->two, ND_VALUES(p->x, p->n), p->out))
 MISTAKE(apply_assigns, nd_apply_at("here", p->assigns, ND_VALUES(p->x), p->out))
 MISTAKE(apply_null, nd_apply_at("here", NULL, ND_VALUES(p->x), p->out))
 MISTAKE(apply_null_value, nd_apply_at("here", p->two, ND_VALUES(p->x, NULL), p->out))
+MISTAKE(apply_null_list, nd_apply_at("here", p->two, (nd_values){2, NULL}, p->out))
+MISTAKE(scan_null_list, nd_scan_at("here", p->two, 4, ND_VALUES(p->x), (nd_values){1, NULL}, false, p->out))
 MISTAKE(apply_foreign, nd_apply_at("here", p->f, ND_VALUES(p->foreign), p->out))
 MISTAKE(cond_condition, nd_cond_at("here", p->n, p->none, p->none, p->out))
 MISTAKE(cond_size, nd_cond_at("here", nd_lt(p->x, p->a), p->none, p->none, p->out))
@@ -87,6 +89,8 @@ static const struct {
     {apply_dtype, 2, "here: apply: \"two\" takes f32[3] for its input \"b\", got i32"},
     {apply_assigns, 1, "here: apply: the function \"assigns\" assigns variables; only an entry point may"},
     {apply_null, 0, "here: apply: the function is NULL"},
+    {apply_null_list, 2, "here: apply: the list of 2 values is NULL"},
+    {scan_null_list, 2, "here: scan: the list of 1 values is NULL"},
     {apply_null_value, 2, "here: apply: operand 1 is NULL"},
     {apply_foreign, 1, "here: apply: operands of the function \"f\" belong to another module, \"other\""},
     {cond_condition, 1, "here: cond: the condition is i32, expected bool of one element"},

@@ -56,7 +56,7 @@ static void check_failed(int line, nd_module *m, nd_status status, const char *m
     } while (0)
 #define SAYS(message, ...) FAILS(ND_ERR_GRAPH, message, __VA_ARGS__)
 
-#define X "\n  note: operand 0, \"x\" f32[2,3], is the input made at net.c:1"
+#define X    "\n  note: operand 0, \"x\" f32[2,3], is the input made at net.c:1"
 #define Y(k) "\n  note: operand " #k ", \"y\" f32[3,2], is the input made at net.c:2"
 #define I(k) "\n  note: operand " #k ", \"i\" i32[2,3], is the input made at net.c:3"
 #define C(k) "\n  note: operand " #k ", \"c\" bool[2,3], is the input made at net.c:4"
@@ -148,7 +148,8 @@ START_TEST(products)
          nd_matmul_with_at("at:1", l.x, l.y, &(nd_matmul_options){.band = ND_BAND_A, .lower = 1}));
     SAYS("at:1: matmul: the band is of operand a, operand b or the result, not of 4" X Y(1),
          nd_matmul_with_at("at:1", l.x, l.y, &(nd_matmul_options){.band = (nd_band)4}));
-    SAYS("at:1: banded: \"s\" is f32, expected rank 2 or more\n  note: operand 0, \"s\" f32, is the input made at net.c:6",
+    SAYS("at:1: banded: \"s\" is f32, expected rank 2 or more\n  note: operand 0, \"s\" f32, is the input made at "
+         "net.c:6",
          nd_banded_at("at:1", l.s, 0, 0, 0));
     SAYS("at:1: banded: the band from 2 to 1 is empty", nd_banded_at("at:1", l.x, 2, 1, 0));
 }
@@ -210,8 +211,8 @@ END_TEST
     nd_pool_options p = {{2, 2}, {0}, {0}, {0}, false};                                                                \
     (void)o, (void)p, (void)k
 #define WINDOWS_OF_5 WINDOWS(ND_SHAPE(l.B, 5, 5, 4), ND_SHAPE(3, 3, 4, 6))
-#define IMAGE "\n  note: operand 0, \"image\" f32[B=32,5,5,4], is the input made at net.c:20"
-#define KERNEL "\n  note: operand 1, \"kernel\" f32[3,3,4,6], is the input made at net.c:21"
+#define IMAGE        "\n  note: operand 0, \"image\" f32[B=32,5,5,4], is the input made at net.c:20"
+#define KERNEL       "\n  note: operand 1, \"kernel\" f32[3,3,4,6], is the input made at net.c:21"
 
 START_TEST(windows)
 {
@@ -233,13 +234,14 @@ START_TEST(windows)
          "f32[1,B=32,5,4], is the input made at net.c:20" KERNEL,
          WINDOWS(ND_SHAPE(1, l.B, 5, 4), ND_SHAPE(3, 3, 4, 6));
          nd_conv2d_at("at:1", v, k, NULL));
-    SAYS("at:1: conv2d: the width becomes too large" IMAGE KERNEL, WINDOWS_OF_5; o.low[1] = o.high[1] = (int64_t)1 << 60;
-         nd_conv2d_at("at:1", v, k, &o));
+    SAYS("at:1: conv2d: the width becomes too large" IMAGE KERNEL, WINDOWS_OF_5;
+         o.low[1] = o.high[1] = (int64_t)1 << 60; nd_conv2d_at("at:1", v, k, &o));
     SAYS("at:1: conv2d: dtypes differ, f32 and i32; nothing is promoted, use nd_cast" IMAGE
          "\n  note: operand 1 is %14 i32[3,3,4,6], made by cast",
          WINDOWS_OF_5;
          nd_conv2d_at("at:1", v, nd_cast_at("", k, ND_I32), NULL));
-    SAYS("at:1: conv2d_transpose: the convolution of f32[B=32,4,9,4] gives f32[B=32,2,7,6], not f32[B=32,1,7,6]\n  note: "
+    SAYS("at:1: conv2d_transpose: the convolution of f32[B=32,4,9,4] gives f32[B=32,2,7,6], not f32[B=32,1,7,6]\n  "
+         "note: "
          "operand 0 is "
          "%14 f32[B=32,1,7,6], made by slice" KERNEL,
          WINDOWS(ND_SHAPE(l.B, 2, 7, 6), ND_SHAPE(3, 3, 4, 6));
@@ -249,10 +251,15 @@ START_TEST(windows)
     SAYS("at:1: conv1d: a window of width 9 does not fit 5 and 0 of padding\n"
          "  note: operand 0, %18 f32[B=32,1,5,4], is the reshape made at at:1\n"
          "  note: operand 1, %20 f32[1,3,4,6], is the reshape made at at:1",
-         WINDOWS_OF_5; o.dilation[0] = 4;
-         nd_conv1d_at("at:1", nd_at_at("", v, ":, 0"), nd_at_at("", k, "0"), &o));
+         WINDOWS_OF_5;
+         o.dilation[0] = 4; nd_conv1d_at("at:1", nd_at_at("", v, ":, 0"), nd_at_at("", k, "0"), &o));
     SAYS("at:1: avg_pool1d: windows of width 2 over 5 elements with 2 and 0 of padding: some have no element",
-         WINDOWS_OF_5; p.low[0] = 2; nd_avg_pool1d_at("at:1", nd_at_at("", v, ":, 0"), &p));
+         WINDOWS_OF_5;
+         p.low[0] = 2; nd_avg_pool1d_at("at:1", nd_at_at("", v, ":, 0"), &p));
+    SAYS("at:1: max_pool1d: operand %17 is bool[B=32,1,5,4], expected numbers\n"
+         "  note: operand 0, %17 bool[B=32,1,5,4], is the reshape made at at:1",
+         WINDOWS_OF_5;
+         nd_max_pool1d_at("at:1", nd_cast_at("", nd_at_at("", v, ":, 0"), ND_BOOL), &p));
     SAYS("at:1: max_pool2d: the padding along the width is not smaller than the window's 2" IMAGE, WINDOWS_OF_5;
          p.low[1] = 2; nd_max_pool2d_at("at:1", v, &p));
     SAYS("at:1: max_pool2d: the window's height 0 is less than 1", WINDOWS_OF_5; p.window[0] = 0;
@@ -349,6 +356,9 @@ START_TEST(null_poison_and_other_modules)
     FAILS(ND_ERR_ARGUMENT, "at:1: add: operand 1 is NULL", nd_add_at("at:1", l.x, NULL));
     FAILS(ND_ERR_ARGUMENT, "at:1: select: operand 0 is NULL", nd_select_at("at:1", NULL, l.x, l.x));
     FAILS(ND_ERR_ARGUMENT, "at:1: concat: operand 0 is NULL", nd_concat_at("at:1", ND_VALUES(NULL, l.x), 0));
+    FAILS(ND_ERR_GRAPH, "at:1: function \"g\": inputs of another module, or NULL",
+          nd_function_at("at:1", l.m, "g", (nd_values){2, NULL}, ND_VALUES(l.x)));
+    ck_assert_ptr_null(nd_concat(((nd_values){2, NULL}), 0));
     ck_assert_ptr_null(nd_add(NULL, NULL));
     ck_assert_ptr_null(nd_neg(NULL));
     ck_assert_ptr_null(nd_reshape(NULL, ND_SHAPE(2)));

@@ -299,6 +299,19 @@ START_TEST(batches_of_every_size)
 }
 END_TEST
 
+/* A cast to the same dtype is the input itself: a name for it is none for the port. */
+START_TEST(an_input_with_another_name)
+{
+    nd_module *m = nd_module_create("names");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(2)), *y = nd_name(nd_cast(x, ND_F32), "y");
+    nd_function(m, "f", ND_VALUES(x), ND_VALUES(nd_exp(y)));
+    nd_program *p = compiled(m, NULL);
+    ck_assert_str_eq(nd_program_input(p, 0, 0).name, "x");
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+}
+END_TEST
+
 START_TEST(an_input_that_is_not_listed)
 {
     char message[512] = "";
@@ -800,6 +813,7 @@ int main(void)
     tcase_add_test(all, whole_training_runs);
     tcase_add_test(all, batches_of_every_size);
     tcase_add_test(all, an_input_that_is_not_listed);
+    tcase_add_test(all, an_input_with_another_name);
     tcase_add_test(all, what_came_of_compiling);
     tcase_add_test(all, layers_are_compiled_once);
     tcase_add_test(all, steps_are_data);

@@ -222,9 +222,11 @@ static bool lift(lifting *l, int n, nd_function **functions, bool branches)
     return m->status == ND_OK;
 }
 
-/* The function's module, if it can run: not NULL, not failed, of `m` when that is known. */
-static nd_module *callable(nd_place place, const char *what, const nd_function *f, nd_module *m)
+/* The function's module, if it can run: not NULL, not failed, of `m` when that is known; with a list of values. */
+static nd_module *callable(nd_place place, const char *what, const nd_function *f, nd_module *m, nd_values values)
 {
+    if (f && values.count > 0 && !values.items)
+        nd__fail(f->module, ND_ERR_ARGUMENT, place, "%s: the list of %zu values is NULL", what, values.count);
     if (!f) {
         nd__fail(m, ND_ERR_ARGUMENT, place, "%s: the function is NULL", what);
         return m;
@@ -265,7 +267,7 @@ void nd_apply_at(nd_place place, nd_function *f, nd_values arguments, nd_value *
 {
     bool poisoned;
     nd_module *m = nd__common_module(place, "apply", arguments.count, arguments.items, &poisoned);
-    m = callable(place, "apply", f, m);
+    m = callable(place, "apply", f, m, arguments);
     if (!m || !f || !out)
         return;
     lifting l = {.m = m, .place = place};
@@ -283,8 +285,8 @@ void nd_cond_at(nd_place place, nd_value *condition, nd_function *yes, nd_functi
     bool poisoned;
     nd_module *m = nd__common_module(place, "cond", 1, &condition, &poisoned);
     nd_function *functions[] = {yes, no};
-    m = callable(place, "cond", yes, m);
-    m = callable(place, "cond", no, m);
+    m = callable(place, "cond", yes, m, (nd_values){0, NULL});
+    m = callable(place, "cond", no, m, (nd_values){0, NULL});
     if (!m || !out)
         return;
     if (!yes || !no) {
@@ -307,7 +309,7 @@ void nd_scan_at(nd_place place, nd_function *body, int64_t length, nd_values ini
 {
     bool poisoned;
     nd_module *m = nd__common_module(place, "scan", init.count, init.items, &poisoned), *other = nd__common_module(place, "scan", xs.count, xs.items, &poisoned);
-    m = callable(place, "scan", body, m ? m : other);
+    m = callable(place, "scan", body, m ? m : other, init.count > 0 && !init.items ? init : xs);
     if (!m || !body || !out)
         return;
     int want = body->output_count, given = (int)(init.count + xs.count);

@@ -50,6 +50,12 @@ static bool name_is_good(const char *name)
     return good;
 }
 
+/* Its own, whatever nd_name called the value since. */
+static const char *input_name(const nd_value *v)
+{
+    return nd__get(v->node, ND__A_name)->text;
+}
+
 nd_function *nd_function_at(nd_place place, nd_module *m, const char *name, nd_values inputs, nd_values outputs)
 {
     if (!m || m->status != ND_OK)
@@ -81,8 +87,8 @@ nd_function *nd_function_at(nd_place place, nd_module *m, const char *name, nd_v
             return nd__lost_function(m, outputs.count);
         }
         for (size_t k = 0; k < i; k++)
-            if (inputs.items[k] == v || strcmp(inputs.items[k]->name, v->name) == 0) {
-                nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": two inputs are named \"%s\"", name, v->name);
+            if (inputs.items[k] == v || strcmp(input_name(inputs.items[k]), input_name(v)) == 0) {
+                nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": two inputs are named \"%s\"", name, input_name(v));
                 return nd__lost_function(m, outputs.count);
             }
     }

@@ -105,7 +105,7 @@ nd_module *nd__common_module(nd_place place, const char *what, size_t n, nd_valu
 {
     nd_module *m = NULL;
     *poisoned = false;
-    for (size_t i = 0; i < n && !m; i++)
+    for (size_t i = 0; i < n && !m && values; i++)
         if (values[i])
             m = values[i]->node->module;
     if (!m)

@@ -518,16 +518,16 @@ bool nd__infer(nd_module *m, nd__op op, nd_place place, int input_count, nd_valu
     const nd__op_info *info = &nd__ops[op];
     rule_call c = {m, op, m->called ? m->called : nd__ops[op].name, place, input_count, inputs, attrs, 0, *results};
     if (info->arity >= 0 && input_count != info->arity)
-        return REFUSE(&c, "%s: expected %d operands, got %d", info->name, info->arity, input_count);
+        return REFUSE(&c, "%s: expected %d operands, got %d", c.name, info->arity, input_count);
     for (int i = 0; i < input_count; i++)
         if (!type_fits(info->types, inputs[i]->dtype))
-            return REFUSE(&c, "%s: operand %s is %s, expected %s", info->name, nd__show(m, inputs[i]), show(&c, inputs[i]), type_names[info->types]);
+            return REFUSE(&c, "%s: operand %s is %s, expected %s", c.name, nd__show(m, inputs[i]), show(&c, inputs[i]), type_names[info->types]);
     if (!rules[info->rule](&c))
         return false;
     for (int i = 0; i < c.result_count; i++) {
         int64_t n = nd__size_product(m, c.results[i].shape.rank, c.results[i].shape.dims);
         if (n < 0 || nd_dim_value(m, n) > ((int64_t)1 << 48))
-            return REFUSE(&c, "%s: the result %s is too large", info->name, nd__show_type(m, c.results[i].dtype, &c.results[i].shape));
+            return REFUSE(&c, "%s: the result %s is too large", c.name, nd__show_type(m, c.results[i].dtype, &c.results[i].shape));
     }
     *result_count = c.result_count;
     *results = c.results;

@@ -32,7 +32,7 @@ static nd_port *fill_ports(nd__arena *arena, int count, nd_value *const *values,
 {
     nd_port *ports = nd__arena_alloc(arena, (size_t)count, sizeof *ports);
     for (int i = 0; i < count && ports; i++) {
-        const char *name = values[i]->name;
+        const char *name = outputs ? values[i]->name : nd__get(values[i]->node, ND__A_name)->text;
         if (outputs && !*name)
             name = nd__arena_format(arena, "out%d", i);
         if (!name || !fill_port(arena, &ports[i], name, values[i]))

@@ -469,7 +469,8 @@ ND_API void nd_scan_at(nd_place place, nd_function *body, int64_t length, nd_val
 /* -- differentiation ---------------------------------------------------------------------------------------------- */
 
 /* The gradients of `value` (a float of one element) with respect to n targets: values of the graph, of float dtypes. As
- * many calls as you like, also of gradients. A target that the value does not depend on gets zeros. Where an op on the
+ * many calls as you like, also of gradients. out[] may be the targets' array. A target that the value does not depend
+ * on gets zeros. Where an op on the
  * way has no gradient, the error lists all such nodes. */
 #define nd_gradients(value, n, ...) nd_gradients_at(ND_HERE, value, NULL, n, __VA_ARGS__) /* targets, out */
 /* The one gradient. */
@@ -495,7 +496,8 @@ ND_API nd_value *nd_formula_at(nd_place place, nd_module *module, const char *te
 
 /* -- looking at values -------------------------------------------------------------------------------------------- */
 
-/* Names a value (copied) and gives it back; for printing, formulas and errors. */
+/* Names a value (copied) and gives it back; for printing, formulas and errors, and the outputs of functions. Inputs and
+ * variables keep their own names in programs. */
 ND_API nd_value *nd_name(nd_value *value, const char *name);
 ND_API const char *nd_value_name(const nd_value *value); /* never NULL; "" without a name */
 ND_API nd_dtype nd_value_dtype(const nd_value *value);   /* of poison and NULL: f32, rank 0 */

@@ -484,6 +484,21 @@ START_TEST(every_op)
 END_TEST
 
 /* What is the same along the axes of a gradient's sums is no part of what is summed. */
+/* Where the targets were, the gradients may go. */
+START_TEST(in_place_of_the_targets)
+{
+    nd_module *m = nd_module_create("m");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(3)), *w = nd_input(m, "w", ND_F32, ND_SHAPE(3)), *apart[2];
+    nd_value *loss = nd_sum(nd_mul(x, nd_exp(w)), ND_ALL_AXES, false), *both[] = {x, w};
+    nd_gradients(loss, 2, both, apart);
+    nd_gradients(loss, 2, both, both);
+    ck_assert_int_eq(nd_module_status(m), ND_OK);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(both[i]->node->op, apart[i]->node->op);
+    nd_module_destroy(m);
+}
+END_TEST
+
 START_TEST(sums_apart)
 {
     nd_module *m = nd_module_create("apart");
@@ -528,6 +543,7 @@ int main(void)
     Suite *suite = suite_create("grad_ops");
     TCase *c = tcase_create("ops");
     tcase_add_test(c, sums_apart);
+    tcase_add_test(c, in_place_of_the_targets);
     tcase_add_loop_test(c, every_op, 0, ND__OPS);
     tcase_add_loop_test(c, more_cases, 0, (int)(sizeof more / sizeof *more));
     suite_add_tcase(suite, c);

@@ -632,6 +632,14 @@ START_TEST(errors)
         nd_sgd_momentum(step, loss, 1, &w, r, nd_const_of(m, ND_I32, 1));
         want = "is i32, expected a float of one element";
         break;
+    case 15:
+        nd_accumulate(step, 1, &w, &w, 2, NULL);
+        want = "accumulate: nowhere to put 1 gradients";
+        break;
+    case 16:
+        nd_clip_by_norm(1, &w, r, NULL);
+        want = "clip_by_norm: nowhere to put 1 gradients";
+        break;
     default:
         nd_lion_apply(NULL, 1, &w, &w, r, NULL);
         want = "lion: the function is NULL";
@@ -659,7 +667,7 @@ int main(void)
     tcase_add_test(c, groups);
     tcase_add_test(c, rates);
     tcase_add_loop_test(c, native_bits, 0, 7);
-    tcase_add_loop_test(c, errors, 0, 16);
+    tcase_add_loop_test(c, errors, 0, 18);
     suite_add_tcase(suite, c);
     return run_suite(suite);
 }

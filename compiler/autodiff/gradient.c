@@ -1,6 +1,8 @@
 /* The public calls: what may be differentiated, by what, and the answer where nothing arrives. */
 #include "compiler/autodiff/autodiff.h"
 
+#include <string.h>
+
 static nd_value *number_like(nd_place place, const nd_value *v, double number)
 {
     return nd__filled(v->node->module, place, v->dtype, &v->shape, number);
@@ -96,6 +98,14 @@ void nd_gradients_at(nd_place place, nd_value *value, nd_value *cotangent, size_
         nd_value *v = i < n && targets ? targets[i] : i == n ? cotangent : NULL;
         if (!m && v)
             nd__fail(m = v->node->module, ND_ERR_ARGUMENT, place, "gradient: the value is NULL");
+    }
+    if (m && targets && out && n > 0) { /* out may be the targets' own array */
+        nd_value **kept = nd__arena_alloc(&m->arena, n, sizeof *kept);
+        if (kept)
+            memcpy(kept, targets, n * sizeof *kept);
+        else
+            nd__fail_memory(m);
+        targets = kept;
     }
     fill(out, n, m ? &m->poison : NULL);
     if (m && !out && n > 0)

@@ -13,6 +13,8 @@ static nd_module *begin(nd_place place, const char *what, size_t n, nd_value *co
         nd__fail(m, ND_ERR_ARGUMENT, place, "%s: the scalar is NULL", what);
     else if (m && n > 0 && !gradients)
         nd__fail(m, ND_ERR_ARGUMENT, place, "%s: the gradients are NULL", what);
+    else if (m && n > 0 && !out)
+        nd__fail(m, ND_ERR_ARGUMENT, place, "%s: nowhere to put %zu gradients", what, n);
     for (size_t i = 0; i < n && gradients && scalar; i++) {
         nd__common_module(place, what, 2, (nd_value *[]){scalar, gradients[i]}, &one_poisoned);
         poisoned |= one_poisoned;

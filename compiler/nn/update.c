@@ -83,6 +83,8 @@ nd_value *nd_accumulate_at(nd_place place, nd_function *f, size_t n, nd_value *c
         nd__fail(f->module, ND_ERR_ARGUMENT, place, "accumulate: every %lld runs, expected 1 or more",
                  (long long)every);
     nd_module *m = f ? f->module : NULL;
+    if (good && n > 0 && !out)
+        nd__fail(m, ND_ERR_ARGUMENT, place, "accumulate: nowhere to put %zu gradients", n);
     if (!good || m->status != ND_OK) {
         for (size_t i = 0; i < n && out; i++)
             out[i] = m ? &m->poison : NULL;

@@ -13,6 +13,7 @@ typedef struct table {
     int64_t first_line;      /* the number of the line at `begin` */
     char separator;
     int64_t rows, columns, label; /* label: the column, -1: none */
+    bool header;                  /* it was left out */
     nd_tensor *features, *labels;
     nd__message error;
 } table;
@@ -114,7 +115,8 @@ static bool put_field(table *t, const line *l, int64_t row, int64_t column, cons
     if (begin == end)
         return fail_at(t, l, begin, "expected a number, got an empty field");
     if (!nd__number_parse(begin, (size_t)(end - begin), &value)) {
-        snprintf(what, sizeof what, "expected a number, got \"%.*s\"", shown, begin);
+        snprintf(what, sizeof what, "expected a number, got \"%.*s\"%s", shown, begin,
+                 row == 0 && !t->header ? "; a header? set `header`" : "");
         return fail_at(t, l, begin, what);
     }
     if (column == t->label) {
@@ -176,6 +178,7 @@ static bool parse(table *t, const nd_csv_options *o)
     int64_t skip = (int64_t)o->skip_lines + o->header;
     if (t->end - t->begin >= 3 && memcmp(t->begin, "\xEF\xBB\xBF", 3) == 0)
         t->begin += 3; /* a byte order mark */
+    t->header = o->header;
     for (t->first_line = 1; skip > 0 && next_line(t, &l); skip--)
         ;
     if (l.next) {

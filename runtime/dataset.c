@@ -64,6 +64,9 @@ nd_status nd_dataset_add(nd_dataset *dataset, const char *name, const nd_tensor 
         return nd_dataset_status(dataset);
     if (!name)
         return nd__dataset_fail(dataset, ND_ERR_ARGUMENT, "the name of the array is NULL");
+    if (!array)
+        return nd__dataset_fail(dataset, ND_ERR_ARGUMENT, "the array \"%s\" is NULL: a mistake, or out of memory",
+                                name);
     if (nd_tensor_status(array) != ND_OK)
         return nd__dataset_fail(dataset, nd_tensor_status(array), "%s", nd_tensor_error(array));
     if (array->shape.rank == 0)
@@ -165,6 +168,9 @@ void nd_dataset_split(const nd_dataset *dataset, int64_t parts, uint64_t seed, n
             nd__dataset_fail(both[i], status, "%s", nd_dataset_error(dataset));
         else if (parts < 1)
             nd__dataset_fail(both[i], ND_ERR_ARGUMENT, "one row of %lld cannot be held back", (long long)parts);
+        else if (n > 0 && (back == 0 || back == n))
+            nd__dataset_fail(both[i], ND_ERR_ARGUMENT, "one row of %lld held back leaves a part of %lld rows empty",
+                             (long long)parts, (long long)n);
         else if (!order)
             nd__dataset_fail(both[i], ND_ERR_MEMORY, "out of memory for the order of %lld rows", (long long)n);
     }
@@ -180,6 +186,10 @@ nd_status nd_dataset_check_labels(nd_dataset *dataset, const char *name, int64_t
 {
     if (nd_dataset_status(dataset) != ND_OK)
         return nd_dataset_status(dataset);
+    if (classes < 1)
+        return nd__message_set(&dataset->message, ND_ERR_ARGUMENT,
+                               "the labels \"%s\": %lld classes, expected at least 1", name ? name : "",
+                               (long long)classes);
     const nd_tensor *t = nd_dataset_array(dataset, name);
     if (!t)
         return nd__message_set(&dataset->message, ND_ERR_ARGUMENT, "there is no array \"%s\"", name ? name : "(null)");

@@ -115,6 +115,9 @@ nd_status nd_state_set(nd_state *state, const char *variable, const nd_tensor *v
     if (i < 0)
         return nd__message_set(&state->message, ND_ERR_ARGUMENT, "there is no variable \"%s\"",
                                variable ? variable : "(null)");
+    if (!value)
+        return nd__message_set(&state->message, ND_ERR_ARGUMENT,
+                               "variable \"%s\": the tensor is NULL: a mistake, or out of memory", variable);
     nd_status status = nd_tensor_assign(state->tensors[i], value);
     if (status != ND_OK)
         return nd__message_set(&state->message, status, "variable \"%s\": %s", variable,

@@ -67,6 +67,9 @@ static nd_status check_options(training *t)
         return FAIL(t, ND_ERR_ARGUMENT, "the first step is %lld: steps are counted from 0", (long long)o->first_step);
     if (o->resume && !o->checkpoint)
         return FAIL(t, ND_ERR_ARGUMENT, "nothing to resume from: the checkpoint is NULL");
+    if (o->checkpoint_every != 0 && !o->checkpoint)
+        return FAIL(t, ND_ERR_ARGUMENT, "a checkpoint after every %lld epochs: its file is NULL",
+                    (long long)o->checkpoint_every);
     return ND_OK;
 }
 
@@ -355,10 +358,10 @@ static void add_step(const training *t, int64_t step, char *text, size_t size)
 static const char *bad_variable(const training *t, int variable)
 {
     const nd_tensor *v = t->state->tensors[variable];
-    int64_t i = 0;
-    while (isfinite(nd_tensor_get(v, i)))
-        i++;
-    return bad_name(nd_tensor_get(v, i));
+    for (int64_t i = 0; i < nd_tensor_count(v); i++)
+        if (!isfinite(nd_tensor_get(v, i)))
+            return bad_name(nd_tensor_get(v, i));
+    return "NaN or infinite"; /* after the step that it was found by, not any more */
 }
 
 /* Fails the training after step number t->step - 1, which gave this loss, for the loss (variable -1) or a variable. */
@@ -369,19 +372,22 @@ static void fail_not_finite(training *t, double loss, int variable)
     char place[128];
     int earlier = -1;
     int64_t last = t->step - 1, step;
+    const char *word = variable >= 0 ? bad_variable(t, variable) : "";
     add_step(t, last, place, sizeof place);
     if (variable < 0)
         nd__message_set(message, ND_ERR_DATA, "%s: the loss is %s in %s", t->function, bad_name(loss), place);
     step = nd__watch_find(&t->watch, &t->feed, last, &earlier);
     if (step >= 0)
         add_step(t, step, place, sizeof place);
+    if (earlier >= 0 && earlier != variable)
+        word = bad_variable(t, earlier);
     variable = earlier >= 0 ? earlier : variable;
     if (nd_history_status(t->history) == ND_OK)
         nd__message_set(message, ND_ERR_DATA, "%s: the variable \"%s\" becomes %s in %s", t->function,
-                        info->variables[variable].port.name, bad_variable(t, variable), place);
+                        info->variables[variable].port.name, word, place);
     else if (variable >= 0)
         nd__message_add(message, "\n  note: before that, the variable \"%s\" becomes %s in %s",
-                        info->variables[variable].port.name, bad_variable(t, variable), place);
+                        info->variables[variable].port.name, word, place);
     nd__watch_explain(&t->watch, &t->feed, step, last, message);
 }
 

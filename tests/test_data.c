@@ -529,6 +529,13 @@ START_TEST(splits)
     ck_assert_int_eq(nd_tensor_get_i64(nd_dataset_array(again, "y"), 0), 11);
     nd_dataset_destroy(rest);
     nd_dataset_destroy(again);
+    for (int parts = 1; parts <= 100; parts += 99) {
+        nd_dataset_split(d, parts, 0, &rest, &again);
+        ck_assert_ptr_nonnull(strstr(nd_dataset_error(rest), "leaves a part of"));
+        ck_assert_int_eq(nd_dataset_status(again), ND_ERR_ARGUMENT);
+        nd_dataset_destroy(rest);
+        nd_dataset_destroy(again);
+    }
     nd_dataset_split(d, 0, 0, &rest, &again);
     ck_assert_str_eq(nd_dataset_error(again), "one row of 0 cannot be held back");
     nd_dataset *all[] = {d, train, held, rest, again};

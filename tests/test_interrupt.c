@@ -278,6 +278,7 @@ START_TEST(catches_for_one_training)
 {
     fixture f = begin("none"), other = begin("none");
     other.options.signals = true;
+    other.options.checkpoint_every = 0;
     raiser r = {.signal = SIGINT, .other = &other};
     ck_assert_int_eq(train_with(&f, &r, true, 0), 5 * PER_EPOCH);
     end(&f);

@@ -273,6 +273,30 @@ START_TEST(stops_at_nan)
 }
 END_TEST
 
+/* An infinity is called one, though the steps are run again to find where it began. */
+START_TEST(stops_at_infinity)
+{
+    nd_module *m = nd_module_create("grows");
+    nd_value *x = nd_input(m, "x", ND_F32, ND_SHAPE(nd_dim(m, "B", 2), 1));
+    nd_value *w = nd_variable(m, "w", ND_F32, ND_SCALAR, nd_full(1e30));
+    nd_function *step = nd_function(m, "step", ND_VALUES(x), ND_VALUES(nd_mean(x, ND_ALL_AXES, false)));
+    nd_assign(step, w, nd_mul(w, nd_const(m, 1e30)));
+    nd_program *p = nd_compile(m, NULL);
+    nd_state *state = nd_state_create(p, 1);
+    nd_dataset *d = nd_dataset_create();
+    nd_tensor *rows = nd_tensor_zeros(ND_F32, ND_SHAPE(2, 1));
+    nd_dataset_add(d, "x", rows);
+    nd_history *h = nd_train(p, "step", state, d, &(nd_train_options){.batch = 2, .epochs = 1});
+    ck_assert_msg(strstr(nd_history_error(h), "the variable \"w\" becomes infinite"), "%s", nd_history_error(h));
+    nd_history_destroy(h);
+    nd_tensor_destroy(rows);
+    nd_dataset_destroy(d);
+    nd_state_destroy(state);
+    nd_program_destroy(p);
+    nd_module_destroy(m);
+}
+END_TEST
+
 START_TEST(an_error_while_running)
 {
     nd_program *p = toy_program((toy_options){.interpreted = true});
@@ -302,6 +326,7 @@ int main(void)
     tcase_add_test(t, resumes_nothing_else);
     tcase_add_test(t, ends_early);
     tcase_add_test(t, stops_at_nan);
+    tcase_add_test(t, stops_at_infinity);
     tcase_add_test(t, an_error_while_running);
     suite_add_tcase(suite, t);
     return run_suite(suite);

@@ -105,6 +105,10 @@ START_TEST(checks_the_options)
             "the first step is -1: steps are counted from 0");
     refuses(toy, "step", d, &(nd_train_options){.batch = 4, .epochs = 1, .resume = true}, ND_ERR_ARGUMENT,
             "nothing to resume from: the checkpoint is NULL");
+    refuses(toy, "step", d, &(nd_train_options){.batch = 4, .epochs = 1, .checkpoint_every = 2}, ND_ERR_ARGUMENT,
+            "a checkpoint after every 2 epochs: its file is NULL");
+    refuses(toy, "step", d, &(nd_train_options){.batch = 4, .epochs = 1, .classes = -4}, ND_ERR_ARGUMENT,
+            "the labels \"y\": -4 classes, expected at least 1");
     refuses(toy, "step", d, &(nd_train_options){.batch = 4, .epochs = 1, .parallel = &(nd_parallel){NULL, NULL, 2}},
             ND_ERR_ARGUMENT, "step: threads: the function `run` is NULL");
     refuses(toy, "stop", d, &(nd_train_options){.batch = 4, .epochs = 1}, ND_ERR_ARGUMENT,

@@ -4,9 +4,9 @@
  *  - Handles are opaque; every create has a destroy, and destroy(NULL) does nothing.
  *  - A function that can fail in other ways than through a handle's own sticky error returns an nd_status; the text
  *    belongs to the handle that was used.
- *  - The library never exits, aborts or prints, keeps no mutable globals and leaves the caller's signals alone.
- *    Two threads may work on two different handles at the same time; one handle belongs to one thread unless its
- *    header says more.
+ *  - The library never exits, aborts or prints, keeps no mutable globals and leaves the caller's signals alone
+ *    (nd_train's option `signals`, which asks for them, apart). Two threads may work on two different handles at the
+ *    same time; one handle belongs to one thread unless its header says more.
  */
 #ifndef NADIR_BASE_H
 #define NADIR_BASE_H

@@ -89,7 +89,7 @@ ND_API const char *nd_dataset_array_name(const nd_dataset *dataset, int array); 
 ND_API nd_tensor *nd_dataset_array(const nd_dataset *dataset, const char *name);
 
 /* Two data sets from one, the rows shuffled with `seed` (0: in order): one row of `parts` held back, the rest to train
- * on. A fifth is 5; the held-back part has rows / parts of them. Copies. Both are set, failed where this fails; NULL
+ * on. A fifth is 5; the held-back part has rows / parts of them, and neither is empty. Copies. Both are set, failed where this fails; NULL
  * when memory runs out. */
 ND_API void nd_dataset_split(const nd_dataset *dataset, int64_t parts, uint64_t seed, nd_dataset **train,
                              nd_dataset **held);

@@ -79,7 +79,8 @@ ND_API void nd_state_destroy(nd_state *state);
 /* The message of the last failed call on this state; "" if none. */
 ND_API const char *nd_state_error(const nd_state *state);
 /* A view of the variable's memory, owned by the state: reading and writing it is reading and writing the variable.
- * Valid as long as the state; not while a call runs. NULL: no variable of that name. */
+ * Valid as long as the state; not while a call runs. A variable without an initialiser counts as set by nd_state_set,
+ * not by what is written here. NULL: no variable of that name. */
 ND_API nd_tensor *nd_state_tensor(nd_state *state, const char *variable);
 /* The first element of an f32 variable, for loops that look at it often; NULL if there is none of that name and type.
  */
@@ -113,8 +114,8 @@ typedef struct nd_tensors {
  * place; all of this is checked here and never again, each with a message that names the argument (ND_ERR_ARGUMENT):
  * as many tensors as the function has, none NULL or failed, of exactly its dtypes and shapes, contiguous, aligned to
  * their element's size; no output overlaps an input, another output or the state, no input a variable that the function
- * updates. Tensors may be destroyed before the call, which holds their memory; borrowed memory must outlive it.
- * A state fits if it was made for the same variables, also by another program: compiled, interpreted and specialised
+ * updates. Tensors may be destroyed before the call, which holds their memory; borrowed memory must outlive it,
+ * and so must the state. A state fits if it was made for the same variables, also by another program: compiled, interpreted and specialised
  * ones share states (ND_ERR_STATE otherwise). `state` may be NULL for a program without variables. NULL when that
  * fails; see nd_program_error. The call allocates its own arena. */
 ND_API nd_call *nd_bind(nd_program *program, const char *function, nd_state *state, nd_tensors in, nd_tensors out);
@@ -123,7 +124,8 @@ ND_API nd_call *nd_bind(nd_program *program, const char *function, nd_state *sta
  * succeeds), or ND_ERR_MEMORY from an interpreted program. If the floating-point control word of the thread differs
  * from the default (round to nearest, no flush to zero, no traps set by <fenv.h>), it is set and restored. */
 ND_API nd_status nd_run(nd_call *call);
-/* The message of the last nd_run that did not return ND_OK, or of the last nd_call_explain that gave NULL. */
+/* The message of the last nd_run or nd_call_set_parallel that did not return ND_OK, or of the last nd_call_explain that
+ * gave NULL. */
 ND_API const char *nd_call_error(const nd_call *call);
 /* Says where numbers that are not finite come from: the first node that made a NaN or
  * an infinity of operands that are finite, its place, and what it was given. To find it, the function is interpreted,
@@ -160,7 +162,7 @@ ND_API nd_status nd_call_set_parallel(nd_call *call, const nd_parallel *parallel
 
 /* A pool of `threads` threads, the one that calls nd_run included; 0: as many as this process may use (affinity and the
  * limits of its control groups). Whoever waits does so awake for a tenth of a millisecond, then asleep. NULL:
- * memory ran out, or the system refused a thread. One call at a time uses a pool. */
+ * memory ran out, the system refused a thread, or the number is negative or above 256. One call at a time uses a pool. */
 typedef struct nd_pool nd_pool;
 ND_API nd_pool *nd_pool_create(int threads);
 /* Ends the threads; no call may be running on it, and calls that were given it must not run again. NULL is accepted. */

@@ -88,7 +88,9 @@ typedef struct nd_train_options {
     const char *checkpoint; /* and the state with the place where the training stands (safetensors); NULL: none */
     int64_t checkpoint_every; /* write that one after every so many epochs, too; 0: at the end only */
 
-    /* Where it begins: training on gives the same bits as never having stopped. */
+    /* Where it begins: training on gives the same bits as never having stopped. What is looked back at begins anew:
+     * keep_best and patience know of no epoch before, and the files of history and plot have only those that this
+     * training ran. */
     bool resume;        /* with the state and at the step of the file `checkpoint`, where there is one */
     int64_t first_step; /* otherwise here: nd_history_next_step of the run that left `state` as it is */
 } nd_train_options;

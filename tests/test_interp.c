@@ -571,6 +571,38 @@ START_TEST(philox_known_answers)
 END_TEST
 
 /* A million uniforms and normals have the moments they should: within 4 standard errors of mean and variance. */
+/* Eight axes leave none for the two halves of a normal's bits, which are the same for every shape. */
+START_TEST(normal_of_eight_axes)
+{
+    nd_module *m = nd_module_create("m");
+    nd_tensor *seven = nd_tensor_full(ND_U32, ND_SHAPE(2), 7);
+    nd_value *key = nd_const_tensor(m, seven);
+    nd_value *deep = nd_normal(key, 3, ND_F32, ND_SHAPE(2, 3, 1, 2, 1, 1, 2, 1)),
+             *flat = nd_normal(key, 3, ND_F32, ND_SHAPE(24));
+    nd_tensor *a = nd_evaluate(nd_reshape(deep, ND_SHAPE(24))), *b = nd_evaluate(flat);
+    ck_assert_msg(nd_module_status(m) == ND_OK, "%s", nd_module_error(m));
+    ck_assert(nd_tensor_same_bits(a, b));
+    nd_tensor_destroy(seven);
+    nd_tensor_destroy(a);
+    nd_tensor_destroy(b);
+    nd_module_destroy(m);
+}
+END_TEST
+
+/* A step that no second element takes may be any number. */
+START_TEST(long_steps)
+{
+    nd_module *m = nd_module_create("m");
+    nd_value *x = nd_reshape(nd_iota(m, ND_F32, ND_SHAPE(6), 0), ND_SHAPE(2, 3));
+    nd_tensor *t = nd_evaluate(nd_at(x, "::9223372036854775807, ::-9223372036854775807"));
+    ck_assert_msg(nd_tensor_status(t) == ND_OK, "%s", nd_tensor_error(t));
+    ck_assert_int_eq(nd_tensor_count(t), 1);
+    ck_assert(nd_tensor_get(t, 0) == 2);
+    nd_tensor_destroy(t);
+    nd_module_destroy(m);
+}
+END_TEST
+
 START_TEST(uniform_and_normal)
 {
     enum { N = 1 << 18 };
@@ -758,13 +790,15 @@ START_TEST(evaluates_constant_graphs)
     nd_tensor_destroy(t);
 
     nd_value *a = nd_const_of(m, ND_I32, 36), *c = nd_const_of(m, ND_I32, 40);
-    char text[32] = "";
+    char text[120] = "";
     FILE *file = tmpfile();
+    ck_assert_int_eq(nd_print(p, file), ND_ERR_GRAPH);
     ck_assert_int_eq(nd_print(nd_add(a, c), file), ND_OK);
     ck_assert_int_eq(nd_print(nd_const(m, 0.5), file), ND_OK);
     rewind(file);
     ck_assert_uint_gt(fread(text, 1, sizeof text - 1, file), 0);
-    ck_assert_str_eq(text, "i32 76\nf32 0.5\n");
+    ck_assert_str_eq(text,
+                     "(nd_evaluate: the value depends on the input \"p\"; compile a function)\ni32 76\nf32 0.5\n");
     fclose(file);
 
     nd_add(nd_const_of(m, ND_I32, 1), nd_const_of(m, ND_I64, 1));
@@ -799,6 +833,8 @@ int main(void)
     tcase_add_test(values, maxima);
     tcase_add_test(values, agrees_with_the_kernel_language);
     tcase_add_test(values, philox_known_answers);
+    tcase_add_test(values, normal_of_eight_axes);
+    tcase_add_test(values, long_steps);
     tcase_add_test(values, uniform_and_normal);
     tcase_add_test(functions, updates_see_old_values);
     tcase_add_test(functions, cond_runs_one_branch);

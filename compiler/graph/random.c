@@ -42,13 +42,16 @@ nd_value *nd_normal_at(nd_place place, nd_value *key, uint64_t stream, nd_dtype 
         return key ? &key->node->module->poison : NULL;
     nd_module *m = nd_value_module(key);
     /* Two uniforms an element: the halves [0, ...] and [1, ...] of one array of bits. */
-    nd_shape both = {.rank = shape.rank + 1, .dims = {2}};
-    for (int i = 0; i < shape.rank && i + 1 < ND_MAX_RANK; i++)
-        both.dims[i + 1] = shape.dims[i];
+    const int joined = shape.rank == ND_MAX_RANK; /* its first two axes, to make room */
+    nd_shape both = {.rank = joined ? ND_MAX_RANK : shape.rank + 1, .dims = {2}};
+    for (int i = joined; i < shape.rank && i + 1 - joined < ND_MAX_RANK; i++)
+        both.dims[i + 1 - joined] = shape.dims[i];
+    if (joined && m)
+        both.dims[1] = nd__size_product(m, 2, shape.dims);
     nd_value *bits = nd_random_bits_at(place, key, stream, both);
-    nd_value *u = top_bits(place, nd_at_at(place, bits, "0"), dtype);
+    nd_value *u = top_bits(place, nd_reshape_at(place, nd_at_at(place, bits, "0"), shape), dtype);
     u = nd_add_at(place, u, nd_const_at(place, m, 1));
-    nd_value *v = top_bits(place, nd_at_at(place, bits, "1"), dtype);
+    nd_value *v = top_bits(place, nd_reshape_at(place, nd_at_at(place, bits, "1"), shape), dtype);
     nd_value *log_u = nd_log_at(place, nd_mul_at(place, u, nd_const_at(place, m, bit_scale(dtype))));
     nd_value *angle = nd_mul_at(place, v, nd_const_at(place, m, 0x1.921fb54442d18p+2 * bit_scale(dtype))); /* 2 pi v */
     nd_value *radius = nd_sqrt_at(place, nd_mul_at(place, log_u, nd_const_at(place, m, -2)));

@@ -64,11 +64,14 @@ nd_value *nd_slice_at(nd_place place, nd_value *x, const int64_t *start, const i
         return m ? &m->poison : NULL;
     if (!start || !size || !step)
         return nd__fail(m, ND_ERR_ARGUMENT, place, "slice: start, size or step is NULL");
-    int64_t first[ND_MAX_RANK] = {0};
-    for (int i = 0; i < x->shape.rank; i++) /* from the front wherever the size is a number */
+    int64_t first[ND_MAX_RANK] = {0}, by[ND_MAX_RANK] = {0};
+    for (int i = 0; i < x->shape.rank; i++) { /* from the front wherever the size is a number */
         first[i] = start[i] < 0 && !nd__size_is_named(x->shape.dims[i]) ? start[i] + x->shape.dims[i] : start[i];
+        /* no second element: any step will do, and the largest would overflow */
+        by[i] = !nd__size_is_named(size[i]) && size[i] <= 1 && step[i] != 0 ? 1 : step[i];
+    }
     nd__attr attrs[] = {nd__attr_ints(ND__A_start, x->shape.rank, first), nd__attr_ints(ND__A_size, x->shape.rank, size),
-                        nd__attr_ints(ND__A_step, x->shape.rank, step)};
+                        nd__attr_ints(ND__A_step, x->shape.rank, by)};
     return nd__make1(ND__OP_slice, place, x, 3, attrs);
 }
 

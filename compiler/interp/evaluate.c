@@ -111,6 +111,8 @@ nd_status nd_print(nd_value *value, FILE *out)
     nd_status status = nd_tensor_status(tensor);
     if (status == ND_OK)
         status = nd_tensor_print(tensor, out);
+    else if (out)
+        fprintf(out, "(%s)\n", nd_tensor_error(tensor));
     nd_tensor_destroy(tensor);
     return status;
 }

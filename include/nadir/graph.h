@@ -116,7 +116,8 @@ typedef struct nd_init {
 
 ND_API nd_init nd_zeros(void);
 ND_API nd_init nd_full(double value);
-/* Uniform in [low, high), normal with that mean and standard deviation; floats. */
+/* Uniform from low to high, which rounding gives about once in 2^24; normal with that mean and standard deviation;
+ * floats. */
 ND_API nd_init nd_random_uniform(double low, double high);
 ND_API nd_init nd_random_normal(double mean, double deviation);
 /* Normal, none farther than two deviations from the mean. */
@@ -146,8 +147,9 @@ ND_API nd_init nd_uninitialised(void);
 ND_API nd_value *nd_variable_at(nd_place place, nd_module *module, const char *name, nd_dtype dtype, nd_shape shape,
                                 nd_init init);
 
-/* A weak scalar: takes the dtype of what it meets; beside integers it must be integral. Weak ones among themselves are
- * computed at once, in double, and stay weak; one that meets nothing becomes f32. */
+/* A weak scalar: takes the dtype of what it meets; beside integers it must be integral. Arithmetic and functions of
+ * weak ones alone are computed at once, in double, and stay weak; one that meets nothing, or only weak ones in another
+ * op (a comparison, nd_select, nd_fma, bits), becomes f32. */
 #define nd_const(module, value) nd_const_at(ND_HERE, module, value)
 ND_API nd_value *nd_const_at(nd_place place, nd_module *module, double value);
 /* A scalar of a dtype; the value must be exactly representable in an integer dtype. */
@@ -439,9 +441,9 @@ ND_API nd_value *nd_normal_at(nd_place place, nd_value *key, uint64_t stream, nd
 /* -- functions ---------------------------------------------------------------------------------------------------- */
 
 /* A function of the module: inputs (made by nd_input, each once) and outputs. An entry point of the compiled program,
- * or a body for nd_apply, nd_cond, nd_scan. What its outputs need of inputs must be among `inputs`, unless it is used
- * as a body, where other values are captured. Names are unique; "init" is taken. Never NULL unless memory ran out or
- * `module` is NULL; on a failed module a function that is in no list. */
+ * or a body for nd_apply, nd_cond, nd_scan. What its outputs need of inputs must be among `inputs`, which nd_compile
+ * looks at, unless it is used as a body, where other values are captured. Names are unique; "init" is taken. Never NULL
+ * unless memory ran out or `module` is NULL; on a failed module a function that is in no list. */
 #define nd_function(module, name, inputs, outputs) nd_function_at(ND_HERE, module, name, inputs, outputs)
 ND_API nd_function *nd_function_at(nd_place place, nd_module *module, const char *name, nd_values inputs,
                                    nd_values outputs);
@@ -507,7 +509,7 @@ ND_API bool nd_value_is_poison(const nd_value *value);    /* true for NULL */
 /* The value of a graph without inputs and variables, by the interpreter; a new tensor, which the caller destroys. A
  * failed tensor otherwise. */
 ND_API nd_tensor *nd_evaluate(nd_value *value);
-/* Prints it, with dtype and shape: "i32 76". */
+/* Prints it, with dtype and shape: "i32 76"; in parentheses why there is none. */
 ND_API nd_status nd_print(nd_value *value, FILE *out);
 
 #ifdef __cplusplus

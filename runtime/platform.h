@@ -12,8 +12,8 @@ double nd__platform_seconds(void);
  * order. In small pages each of them waits for the page's place, too. */
 void nd__platform_expect_use(void *memory, size_t bytes);
 
-/* Lets SIGINT (Ctrl-C) and SIGTERM, unless the process ignores them, be noticed instead of ending it; the same one for a
- * second time ends it. False: somebody in this process does so already. */
+/* Lets SIGINT (Ctrl-C) and SIGTERM, unless the process ignores them, be noticed instead of ending it; the same one for
+ * a second time ends it. False: somebody in this process does so already. */
 bool nd__platform_catch_signals(void);
 /* The number of the last one that came; 0: none. */
 int nd__platform_signal(void);

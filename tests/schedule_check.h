@@ -11,7 +11,8 @@
 void schedule_check(const char *what, nd_module *m, bool passes, uint64_t *state);
 /* How many kernels met so far run in chunks: on two of the four processors, all that can. */
 int schedule_check_chunked(void);
-/* The plan of the module's first entry point after all passes, for a processor with AVX-512; the module is destroyed. */
+/* The plan of the module's first entry point after all passes, for a processor with AVX-512; the module is destroyed.
+ */
 nd__plan *schedule_plan(nd_module *m);
 /* The same, after schedule_check with passes and without. */
 nd__plan *schedule_checked(const char *what, nd_module *m);

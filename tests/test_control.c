@@ -109,7 +109,7 @@ static void run_bound(nd_module *m, const char *dimension, const void *const *in
 }
 
 #define RUN(m, in_, ...) run_bound(m, NULL, (const void *const[]){NULL, in_} + 1, (void *[]){__VA_ARGS__})
-#define LIST(...) __VA_ARGS__
+#define LIST(...)        __VA_ARGS__
 
 static nd_value *scalar(nd_module *m, const char *name)
 {

@@ -205,22 +205,11 @@ START_TEST(every_op_is_callable)
 {
     /* Without values, with functions for operands, or Python's words: logical_and, ... in a formula. Gradients of
      * windows make the others; of these, conv2d_transpose and max_pool2d are for people. */
-    static const nd__op others[] = {ND__OP_input,
-                                    ND__OP_variable,
-                                    ND__OP_constant,
-                                    ND__OP_apply,
-                                    ND__OP_cond,
-                                    ND__OP_scan,
-                                    ND__OP_and,
-                                    ND__OP_or,
-                                    ND__OP_not,
-                                    ND__OP_conv2d_dx,
-                                    ND__OP_conv2d_dw,
-                                    ND__OP_conv2d_dw_pooled,
-                                    ND__OP_max_pool,
-                                    ND__OP_max_pool_index,
-                                    ND__OP_max_pool_pick,
-                                    ND__OP_max_pool_spread};
+    static const nd__op others[] = {
+        ND__OP_input,    ND__OP_variable,       ND__OP_constant,      ND__OP_apply,
+        ND__OP_cond,     ND__OP_scan,           ND__OP_and,           ND__OP_or,
+        ND__OP_not,      ND__OP_conv2d_dx,      ND__OP_conv2d_dw,     ND__OP_conv2d_dw_pooled,
+        ND__OP_max_pool, ND__OP_max_pool_index, ND__OP_max_pool_pick, ND__OP_max_pool_spread};
     for (int op = 0; op < ND__OPS; op++) {
         bool other = false;
         for (size_t k = 0; k < sizeof others / sizeof *others; k++)

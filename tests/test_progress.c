@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HEAVY "\xE2\x94\x81"
-#define HALF "\xE2\x95\xB8"
-#define LIGHT "\xE2\x94\x80"
+#define HEAVY   "\xE2\x94\x81"
+#define HALF    "\xE2\x95\xB8"
+#define LIGHT   "\xE2\x94\x80"
 #define FOUR(x) x x x x
 
 static char *two_names[] = {"loss", "acc"};

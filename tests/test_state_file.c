@@ -144,7 +144,7 @@ static const char *file_of(const char *header, size_t n, size_t data)
     return path;
 }
 
-#define W(offsets) "\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":" offsets "}"
+#define W(offsets)   "\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":" offsets "}"
 #define RAW(offsets) "\"raw\":{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":" offsets "}"
 
 static const struct {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define HEAD "nadir 1\nmodule m\n"
-#define XY HEAD "%x: f32[2,3] = input\n%y: f32[3,2] = input\n"
+#define XY   HEAD "%x: f32[2,3] = input\n%y: f32[3,2] = input\n"
 
 static const struct {
     const char *text, *error;

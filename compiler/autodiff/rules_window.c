@@ -18,8 +18,8 @@ static nd_value *sibling(nd__rule_call *s, nd__op op, nd_value *a, nd_value *b, 
     return nd__make2(op, s->place, a, b, n, attrs);
 }
 
-#define FORWARD(x, w) sibling(s, ND__OP_conv2d, x, w, NULL, 0)
-#define TO_IMAGE(y, w, x) sibling(s, ND__OP_conv2d_dx, y, w, x, 1)
+#define FORWARD(x, w)      sibling(s, ND__OP_conv2d, x, w, NULL, 0)
+#define TO_IMAGE(y, w, x)  sibling(s, ND__OP_conv2d_dx, y, w, x, 1)
 #define TO_KERNEL(x, y, w) sibling(s, ND__OP_conv2d_dw, x, y, w, 0)
 
 static bool are(const nd__node *n, nd__attr_key key, int64_t number)

@@ -7,7 +7,7 @@
 
 typedef struct nd__arena {
     struct nd__arena_block *blocks;
-    size_t used, room; /* of the newest block */
+    size_t used, room;             /* of the newest block */
     struct nd__arena_block *spare; /* free blocks, to be used before the system is asked for more */
 } nd__arena;
 
@@ -18,13 +18,15 @@ typedef struct nd__arena_mark {
 } nd__arena_mark;
 
 /* An arena starts as {0}. */
-/* Zeroed memory for `count` objects of `size` bytes, 16-byte aligned; NULL when memory runs out or the product overflows. */
+/* Zeroed memory for `count` objects of `size` bytes, 16-byte aligned; NULL when memory runs out or the product
+ * overflows. */
 void *nd__arena_alloc(nd__arena *arena, size_t count, size_t size);
 /* A copy of n bytes of text and a 0; NULL when memory runs out. */
 char *nd__arena_text(nd__arena *arena, const char *text, size_t n);
 char *nd__arena_format(nd__arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 char *nd__arena_vformat(nd__arena *arena, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
-/* Makes room for `need` elements of `size` bytes: *items, of which *room exist, moves to a larger place when there are fewer. false when memory runs out. */
+/* Makes room for `need` elements of `size` bytes: *items, of which *room exist, moves to a larger place when there are
+ * fewer. false when memory runs out. */
 int nd__arena_grow(nd__arena *arena, void *items, int *room, int need, size_t size);
 nd__arena_mark nd__arena_here(const nd__arena *arena);
 /* Takes back what was given out since, for what comes. */

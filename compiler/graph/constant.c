@@ -4,10 +4,12 @@
 #include <math.h>
 #include <string.h>
 
-nd_value *nd__constant(nd_module *m, nd_place place, nd_dtype dtype, const nd_shape *shape, int64_t count, const void *items)
+nd_value *nd__constant(nd_module *m, nd_place place, nd_dtype dtype, const nd_shape *shape, int64_t count,
+                       const void *items)
 {
     nd__data data = {dtype, count, items};
-    nd__attr attrs[] = {nd__attr_int(ND__A_dtype, dtype), nd__attr_shape(ND__A_shape, shape), nd__attr_data(ND__A_data, &data)};
+    nd__attr attrs[] = {nd__attr_int(ND__A_dtype, dtype), nd__attr_shape(ND__A_shape, shape),
+                        nd__attr_data(ND__A_data, &data)};
     return nd__make0(m, ND__OP_constant, place, 3, attrs);
 }
 
@@ -90,7 +92,9 @@ nd_value *nd_const_tensor_at(nd_place place, nd_module *m, const nd_tensor *tens
         return nd__fail(m, ND_ERR_ARGUMENT, place, "constant: the tensor has an error: %s", nd_tensor_error(tensor));
     nd_dtype dtype = nd_tensor_dtype(tensor);
     if (nd_dtype_size(dtype) == 0)
-        return nd__fail(m, ND_ERR_GRAPH, place, "constant: a %s tensor is for the host only, a graph cannot compute with it", nd_dtype_name(dtype));
+        return nd__fail(m, ND_ERR_GRAPH, place,
+                        "constant: a %s tensor is for the host only, a graph cannot compute with it",
+                        nd_dtype_name(dtype));
     nd_tensor *packed = nd_tensor_copy(tensor);
     if (nd_tensor_status(packed) != ND_OK) {
         nd_tensor_destroy(packed);
@@ -110,7 +114,8 @@ nd_value *nd__strengthen(nd_place place, nd_value *v, nd_dtype dtype)
     nd_shape scalar = ND_SCALAR;
     uint64_t element;
     if (m->status == ND_OK && !element_of(dtype, v->number, &element))
-        return nd__fail(m, ND_ERR_GRAPH, place, "the constant %g beside %s: it is no %s", v->number, nd_dtype_name(dtype), nd_dtype_name(dtype));
+        return nd__fail(m, ND_ERR_GRAPH, place, "the constant %g beside %s: it is no %s", v->number,
+                        nd_dtype_name(dtype), nd_dtype_name(dtype));
     return nd__filled(m, place, dtype, &scalar, v->number);
 }
 
@@ -132,7 +137,8 @@ nd_value *nd_iota_at(nd_place place, nd_module *m, nd_dtype dtype, nd_shape shap
     axis = nd__axis(m, place, "iota", axis, shape.rank);
     if (axis < 0)
         return &m->poison;
-    nd__attr attrs[] = {nd__attr_int(ND__A_dtype, dtype), nd__attr_shape(ND__A_shape, &shape), nd__attr_int(ND__A_axis, axis)};
+    nd__attr attrs[] = {nd__attr_int(ND__A_dtype, dtype), nd__attr_shape(ND__A_shape, &shape),
+                        nd__attr_int(ND__A_axis, axis)};
     return nd__make0(m, ND__OP_iota, place, 3, attrs);
 }
 
@@ -142,7 +148,8 @@ nd_value *nd_input_at(nd_place place, nd_module *m, const char *name, nd_dtype d
         return m ? &m->poison : NULL;
     if (!name || !*name)
         return nd__fail(m, ND_ERR_ARGUMENT, place, "nd_input: the name is missing");
-    nd__attr attrs[] = {nd__attr_text(ND__A_name, name), nd__attr_int(ND__A_dtype, dtype), nd__attr_shape(ND__A_shape, &shape)};
+    nd__attr attrs[] = {nd__attr_text(ND__A_name, name), nd__attr_int(ND__A_dtype, dtype),
+                        nd__attr_shape(ND__A_shape, &shape)};
     return nd_name(nd__make0(m, ND__OP_input, place, 3, attrs), name);
 }
 
@@ -177,8 +184,8 @@ bool nd__unify(nd_module *m, nd_place place, const char *what, int n, int skip, 
         if (m->status != ND_OK)
             return false;
         if (!common_shape(&shape, &values[i]->shape, &next)) {
-            nd__fail(m, ND_ERR_GRAPH, place, "%s: shapes do not broadcast, %s and %s", what, nd__show_type(m, values[0]->dtype, &shape),
-                     nd__show_type(m, values[i]->dtype, &values[i]->shape));
+            nd__fail(m, ND_ERR_GRAPH, place, "%s: shapes do not broadcast, %s and %s", what,
+                     nd__show_type(m, values[0]->dtype, &shape), nd__show_type(m, values[i]->dtype, &values[i]->shape));
             nd__note_operands(m, place, n, values);
             return false;
         }

@@ -1,9 +1,10 @@
-/* Calls inside a graph: apply, cond, scan. The functions that they run capture values of the graph around them; here that becomes
- * explicit: a function over more inputs, and an operand for each.
+/* Calls inside a graph: apply, cond, scan. The functions that they run capture values of the graph around them; here
+ * that becomes explicit: a function over more inputs, and an operand for each.
  *
- * What belongs to the body? For a function with inputs: what depends on them. For a branch of cond, which has none: what
- * nothing but the branch uses, so that what both need is computed once, before. Values made of constants alone are shared as they are. A broadcast costs
- * nothing where it is used, but memory as an operand: it is made again inside, and what it repeats is captured; the gradient of that, too, is smaller. */
+ * What belongs to the body? For a function with inputs: what depends on them. For a branch of cond, which has none:
+ * what nothing but the branch uses, so that what both need is computed once, before. Values made of constants alone are
+ * shared as they are. A broadcast costs nothing where it is used, but memory as an operand: it is made again inside,
+ * and what it repeats is captured; the gradient of that, too, is smaller. */
 #include "compiler/graph/graph.h"
 
 #include <stdlib.h>
@@ -64,7 +65,8 @@ static void mark_private(const nd_module *m, const nd_function *f, unsigned char
         for (int k = 0; k < f->output_count; k++)
             wanted |= f->outputs[k]->node == n;
         /* INSIDE so far means: a node of the branch uses it. */
-        if ((wanted || marks[i] == INSIDE) && !used[i] && n->op != ND__OP_input && n->op != ND__OP_variable && !(nd__ops[n->op].traits & ND__GENERATOR))
+        if ((wanted || marks[i] == INSIDE) && !used[i] && n->op != ND__OP_input && n->op != ND__OP_variable &&
+            !(nd__ops[n->op].traits & ND__GENERATOR))
             marks[i] = INSIDE;
         else if (marks[i] == INSIDE)
             marks[i] = OUTER;
@@ -111,7 +113,8 @@ static void find_captures(lifting *l, const nd_function *f, const unsigned char 
         }
     for (int i = 0; i < l->m->node_count; i++)
         for (int k = 0; need[i] && k < l->m->nodes[i]->input_count; k++)
-            if (marks[l->m->nodes[i]->inputs[k]->node->number] == OUTER && !belongs_inside(l->m->nodes[i]->inputs[k], marks))
+            if (marks[l->m->nodes[i]->inputs[k]->node->number] == OUTER &&
+                !belongs_inside(l->m->nodes[i]->inputs[k], marks))
                 capture(l, l->m->nodes[i]->inputs[k]);
     for (int k = 0; k < f->output_count; k++)
         if (marks[f->outputs[k]->node->number] == OUTER && !belongs_inside(f->outputs[k], marks))
@@ -147,7 +150,8 @@ static nd_function *lifted(lifting *l, nd_function *f, const bool *need)
         const char *name = nd__arena_format(&m->arena, "captured%d", i);
         for (int again = 0; name && name_taken(f, name); again++)
             name = nd__arena_format(&m->arena, "captured%d_%d", i, again);
-        inputs[f->input_count + i] = name ? nd_input_at(v->node->place, m, name, v->dtype, v->shape) : nd__fail_memory(m);
+        inputs[f->input_count + i] =
+            name ? nd_input_at(v->node->place, m, name, v->dtype, v->shape) : nd__fail_memory(m);
     }
     for (int i = 0; i < node_count && m->status == ND_OK; i++) {
         const nd__node *n = m->nodes[i];
@@ -233,13 +237,15 @@ static nd_module *callable(nd_place place, const char *what, const nd_function *
     }
     if (m && f->module != m) {
         nd__fail(m, ND_ERR_GRAPH, place, "%s: the function \"%s\" belongs to another module", what, f->name);
-        nd__fail(f->module, ND_ERR_GRAPH, place, "%s: operands of the function \"%s\" belong to another module, \"%s\"", what, f->name, m->name);
+        nd__fail(f->module, ND_ERR_GRAPH, place, "%s: operands of the function \"%s\" belong to another module, \"%s\"",
+                 what, f->name, m->name);
     }
     return f->module;
 }
 
 /* Makes the node and hands out its results; `want` of them when it fails. */
-static void finish(lifting *l, nd__op op, int given, nd_value *const *operands, int attr_count, const nd__attr *attrs, int want, nd_value **out)
+static void finish(lifting *l, nd__op op, int given, nd_value *const *operands, int attr_count, const nd__attr *attrs,
+                   int want, nd_value **out)
 {
     nd_module *m = l->m;
     nd_value *first = &m->poison;
@@ -272,7 +278,8 @@ void nd_apply_at(nd_place place, nd_function *f, nd_values arguments, nd_value *
         return;
     lifting l = {.m = m, .place = place};
     if (m->status == ND_OK && f->input_count != (int)arguments.count)
-        nd__fail(m, ND_ERR_GRAPH, place, "apply: the function \"%s\" takes %d value%s, got %zu", f->name, f->input_count, f->input_count == 1 ? "" : "s", arguments.count);
+        nd__fail(m, ND_ERR_GRAPH, place, "apply: the function \"%s\" takes %d value%s, got %zu", f->name,
+                 f->input_count, f->input_count == 1 ? "" : "s", arguments.count);
     int want = f->output_count;
     if (m->status == ND_OK)
         lift(&l, 1, &f, false);
@@ -296,7 +303,8 @@ void nd_cond_at(nd_place place, nd_value *condition, nd_function *yes, nd_functi
     if (!condition)
         nd__fail(m, ND_ERR_ARGUMENT, place, "cond: the condition is NULL");
     if (m->status == ND_OK && (yes->input_count > 0 || no->input_count > 0))
-        nd__fail(m, ND_ERR_GRAPH, place, "cond: the function \"%s\" has inputs; a branch captures what it needs", yes->input_count > 0 ? yes->name : no->name);
+        nd__fail(m, ND_ERR_GRAPH, place, "cond: the function \"%s\" has inputs; a branch captures what it needs",
+                 yes->input_count > 0 ? yes->name : no->name);
     lifting l = {.m = m, .place = place};
     if (m->status == ND_OK)
         lift(&l, 2, functions, true);
@@ -305,17 +313,20 @@ void nd_cond_at(nd_place place, nd_value *condition, nd_function *yes, nd_functi
     finish(&l, ND__OP_cond, 1, &condition, 2, attrs, yes->output_count, out);
 }
 
-void nd_scan_at(nd_place place, nd_function *body, int64_t length, nd_values init, nd_values xs, bool reverse, nd_value **out)
+void nd_scan_at(nd_place place, nd_function *body, int64_t length, nd_values init, nd_values xs, bool reverse,
+                nd_value **out)
 {
     bool poisoned;
-    nd_module *m = nd__common_module(place, "scan", init.count, init.items, &poisoned), *other = nd__common_module(place, "scan", xs.count, xs.items, &poisoned);
+    nd_module *m = nd__common_module(place, "scan", init.count, init.items, &poisoned),
+              *other = nd__common_module(place, "scan", xs.count, xs.items, &poisoned);
     m = callable(place, "scan", body, m ? m : other, init.count > 0 && !init.items ? init : xs);
     if (!m || !body || !out)
         return;
     int want = body->output_count, given = (int)(init.count + xs.count);
     lifting l = {.m = m, .place = place};
     if (m->status == ND_OK && body->input_count != given)
-        nd__fail(m, ND_ERR_GRAPH, place, "scan: the body \"%s\" takes %d value%s, got %zu carried and %zu sliced", body->name, body->input_count, body->input_count == 1 ? "" : "s", init.count, xs.count);
+        nd__fail(m, ND_ERR_GRAPH, place, "scan: the body \"%s\" takes %d value%s, got %zu carried and %zu sliced",
+                 body->name, body->input_count, body->input_count == 1 ? "" : "s", init.count, xs.count);
     nd_value **operands = nd__arena_alloc(&m->arena, (size_t)given, sizeof *operands);
     if (!operands)
         nd__fail_memory(m);
@@ -327,7 +338,8 @@ void nd_scan_at(nd_place place, nd_function *body, int64_t length, nd_values ini
         lift(&l, 1, &body, false);
         body->body = true;
     }
-    nd__attr attrs[] = {nd__attr_function(ND__A_body, body), nd__attr_int(ND__A_length, length), nd__attr_int(ND__A_carries, (int64_t)init.count),
-                        nd__attr_int(ND__A_slices, (int64_t)xs.count), nd__attr_int(ND__A_reverse, reverse)};
+    nd__attr attrs[] = {nd__attr_function(ND__A_body, body), nd__attr_int(ND__A_length, length),
+                        nd__attr_int(ND__A_carries, (int64_t)init.count), nd__attr_int(ND__A_slices, (int64_t)xs.count),
+                        nd__attr_int(ND__A_reverse, reverse)};
     finish(&l, ND__OP_scan, given, operands, 5, attrs, want, out);
 }

@@ -47,8 +47,8 @@ nd_value *nd__copied(const nd__copier *c, const nd_value *v)
 {
     nd_value **results = c->to->status == ND_OK && v->node->op != ND__OP_poison ? c->results[v->node->number] : NULL;
     if (!results || !results[v->index])
-        return nd__fail(c->to, ND_ERR_INTERNAL, v->node->place, "%%%d (%s) is used before it was copied", v->node->number,
-                        v->node->op < ND__OPS ? nd__ops[v->node->op].name : "poison");
+        return nd__fail(c->to, ND_ERR_INTERNAL, v->node->place, "%%%d (%s) is used before it was copied",
+                        v->node->number, v->node->op < ND__OPS ? nd__ops[v->node->op].name : "poison");
     return results[v->index];
 }
 
@@ -78,7 +78,8 @@ void nd__copy_replace(nd__copier *c, const nd__node *node, int index, nd_value *
     if (!*slot)
         return;
     (*slot)[index] = with;
-    if (with && !nd_value_is_poison(with) && !*with->name && *node->results[index].name && with->node->op != ND__OP_constant)
+    if (with && !nd_value_is_poison(with) && !*with->name && *node->results[index].name &&
+        with->node->op != ND__OP_constant)
         nd_name(with, node->results[index].name);
 }
 
@@ -128,14 +129,16 @@ void nd__copy_node(nd__copier *c, const nd__node *node)
     int64_t ints[ND__MAX_ATTRS][ND_MAX_RANK];
     for (int i = 0; i < node->attr_count; i++)
         attrs[i] = moved(c, node, node->attrs[i], ints[i]);
-    nd_value *few[FEW], **operands = node->input_count <= FEW ? few : scratch(c, (size_t)node->input_count, sizeof *operands);
+    nd_value *few[FEW],
+        **operands = node->input_count <= FEW ? few : scratch(c, (size_t)node->input_count, sizeof *operands);
     for (int i = 0; operands && i < node->input_count; i++)
         operands[i] = nd__copied(c, node->inputs[i]);
     if (c->to->status != ND_OK)
         return;
     /* Without named dimensions, types stay what they are. */
     nd_value *first = c->from->dim_count == 0 ? nd__make_like(c->to, node, operands, attrs)
-                                              : nd__make(c->to, node->op, node->place, node->input_count, operands, node->attr_count, attrs);
+                                              : nd__make(c->to, node->op, node->place, node->input_count, operands,
+                                                         node->attr_count, attrs);
     for (int i = 0; i < node->result_count && c->to->status == ND_OK; i++)
         nd__copy_replace(c, node, i, &first->node->results[i]);
     if (node->result_count > 0 && c->from->seed_input && c->from->seed_input->node == node)
@@ -148,7 +151,8 @@ nd_function *nd__copy_function(nd__copier *c, const nd_function *f)
         return NULL;
     if (c->functions[f->number])
         return c->functions[f->number];
-    nd_value **inputs = scratch(c, (size_t)f->input_count, sizeof *inputs), **outputs = scratch(c, (size_t)f->output_count, sizeof *outputs);
+    nd_value **inputs = scratch(c, (size_t)f->input_count, sizeof *inputs),
+             **outputs = scratch(c, (size_t)f->output_count, sizeof *outputs);
     if (!inputs || !outputs)
         return NULL;
     for (int i = 0; i < f->input_count; i++)
@@ -157,7 +161,8 @@ nd_function *nd__copy_function(nd__copier *c, const nd_function *f)
         outputs[i] = nd__copied(c, f->outputs[i]);
     nd_function *copy = nd__function(c->to, f->place, f->name, f->input_count, inputs, f->output_count, outputs);
     for (int i = 0; i < f->update_count && c->to->status == ND_OK; i++)
-        nd__assign(f->updates[i].place, copy, c->to->variables[f->updates[i].variable->number], nd__copied(c, f->updates[i].value));
+        nd__assign(f->updates[i].place, copy, c->to->variables[f->updates[i].variable->number],
+                   nd__copied(c, f->updates[i].value));
     copy->body = f->body;
     return c->to->status == ND_OK ? c->functions[f->number] = copy : NULL;
 }

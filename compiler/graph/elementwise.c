@@ -1,5 +1,5 @@
-/* The elementwise builder calls: operands are brought to one dtype and shape, then it is one node. Weak constants among themselves are
- * computed at once. */
+/* The elementwise builder calls: operands are brought to one dtype and shape, then it is one node. Weak constants among
+ * themselves are computed at once. */
 #include "compiler/graph/graph.h"
 #include "compiler/kernel/elementary.h"
 
@@ -100,8 +100,8 @@ static nd_value *elementwise(nd_place place, nd__op op, int n, int skip, nd_valu
     bool weak = values[0]->weak && values[n - 1]->weak;
     if (weak && weak_result(op, values[0]->number, values[n - 1]->number, &number)) {
         nd_value *v = nd_const_at(place, m, number);
-        v->integral = v->weak && keeps_integral(op) && values[0]->integral && values[n - 1]->integral && number == floor(number) &&
-                      number >= INT32_MIN && number <= INT32_MAX;
+        v->integral = v->weak && keeps_integral(op) && values[0]->integral && values[n - 1]->integral &&
+                      number == floor(number) && number >= INT32_MIN && number <= INT32_MAX;
         return v;
     }
     if (!nd__unify(m, place, nd__ops[op].name, n, skip, values))
@@ -119,7 +119,7 @@ static nd_value *elementwise(nd_place place, nd__op op, int n, int skip, nd_valu
     {                                                                                                                  \
         return elementwise(place, ND__OP_##name, 2, 0, (nd_value *[]){a, b});                                          \
     }
-UNARY(not)
+UNARY(not )
 UNARY(neg)
 UNARY(abs)
 UNARY(sqrt)
@@ -202,7 +202,8 @@ nd_value *nd__elementwise(nd_place place, nd__op op, nd_value *const *values)
     nd_value *operands[ND__MAX_ARITY];
     int n = nd__ops[op].arity;
     memcpy(operands, values, (size_t)n * sizeof *operands);
-    return op == ND__OP_pow ? nd_pow_at(place, operands[0], operands[1]) : elementwise(place, op, n, nd__ops[op].rule == ND__RULE_SELECT, operands);
+    return op == ND__OP_pow ? nd_pow_at(place, operands[0], operands[1])
+                            : elementwise(place, op, n, nd__ops[op].rule == ND__RULE_SELECT, operands);
 }
 
 nd_value *nd_select_at(nd_place place, nd_value *condition, nd_value *a, nd_value *b)

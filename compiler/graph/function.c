@@ -4,7 +4,8 @@
 #include <ctype.h>
 #include <string.h>
 
-/* nd_apply and its like fill the caller's array by it, also where the error was earlier. Ready-made up to a number that no memory is needed for. */
+/* nd_apply and its like fill the caller's array by it, also where the error was earlier. Ready-made up to a number that
+ * no memory is needed for. */
 nd_function *nd__lost_function(nd_module *m, size_t output_count)
 {
     if (!m || output_count < ND__LOST)
@@ -17,14 +18,16 @@ nd_function *nd__lost_function(nd_module *m, size_t output_count)
     return f;
 }
 
-nd_function *nd__function(nd_module *m, nd_place place, const char *name, int input_count, nd_value *const *inputs, int output_count,
-                          nd_value *const *outputs)
+nd_function *nd__function(nd_module *m, nd_place place, const char *name, int input_count, nd_value *const *inputs,
+                          int output_count, nd_value *const *outputs)
 {
     if (!m || m->status != ND_OK)
         return nd__lost_function(m, (size_t)output_count);
     nd_function *f = nd__arena_alloc(&m->arena, 1, sizeof *f);
-    const char *copy = nd__arena_text(&m->arena, name, strlen(name)), *where = nd__arena_text(&m->arena, place ? place : "", place ? strlen(place) : 0);
-    nd_value **in = nd__arena_alloc(&m->arena, (size_t)input_count, sizeof *in), **out = nd__arena_alloc(&m->arena, (size_t)output_count, sizeof *out);
+    const char *copy = nd__arena_text(&m->arena, name, strlen(name)),
+               *where = nd__arena_text(&m->arena, place ? place : "", place ? strlen(place) : 0);
+    nd_value **in = nd__arena_alloc(&m->arena, (size_t)input_count, sizeof *in),
+             **out = nd__arena_alloc(&m->arena, (size_t)output_count, sizeof *out);
     if (!f || !copy || !where || !in || !out ||
         !nd__arena_grow(&m->arena, &m->functions, &m->function_room, m->function_count + 1, sizeof(nd_function *))) {
         nd__fail_memory(m);
@@ -36,8 +39,14 @@ nd_function *nd__function(nd_module *m, nd_place place, const char *name, int in
         out[i] = nd__settle(place, outputs[i]);
     if (m->status != ND_OK)
         return nd__lost_function(m, (size_t)output_count);
-    *f = (nd_function){.module = m, .name = copy, .place = where, .number = m->function_count, .input_count = input_count, .output_count = output_count,
-                       .inputs = in, .outputs = out};
+    *f = (nd_function){.module = m,
+                       .name = copy,
+                       .place = where,
+                       .number = m->function_count,
+                       .input_count = input_count,
+                       .output_count = output_count,
+                       .inputs = in,
+                       .outputs = out};
     m->functions[m->function_count++] = f;
     return f;
 }
@@ -61,12 +70,16 @@ nd_function *nd_function_at(nd_place place, nd_module *m, const char *name, nd_v
     if (!m || m->status != ND_OK)
         return nd__lost_function(m, outputs.count);
     if (!name_is_good(name)) {
-        nd__fail(m, ND_ERR_ARGUMENT, place, "function \"%s\": expected a letter or _, then letters, digits or _", name ? name : "");
+        nd__fail(m, ND_ERR_ARGUMENT, place, "function \"%s\": expected a letter or _, then letters, digits or _",
+                 name ? name : "");
         return nd__lost_function(m, outputs.count);
     }
     const nd_function *other = nd_module_function(m, name);
     if (other || strcmp(name, "init") == 0) {
-        nd__fail(m, ND_ERR_GRAPH, place, other ? "function \"%s\": there is one of that name" : "function \"%s\": the name is taken by what sets the variables", name);
+        nd__fail(m, ND_ERR_GRAPH, place,
+                 other ? "function \"%s\": there is one of that name"
+                       : "function \"%s\": the name is taken by what sets the variables",
+                 name);
         if (other && other->place[0])
             nd__note(m, "it was made at %s", other->place);
         return nd__lost_function(m, outputs.count);
@@ -76,14 +89,16 @@ nd_function *nd_function_at(nd_place place, nd_module *m, const char *name, nd_v
         nd_values values = list ? outputs : inputs;
         nd_module *common = nd__common_module(place, "function", values.count, values.items, &poisoned);
         if (values.count > 0 && common != m && !poisoned)
-            nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": %s of another module, or NULL", name, list ? "outputs" : "inputs");
+            nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": %s of another module, or NULL", name,
+                     list ? "outputs" : "inputs");
         if (m->status != ND_OK)
             return nd__lost_function(m, outputs.count);
     }
     for (size_t i = 0; i < inputs.count; i++) {
         const nd_value *v = inputs.items[i];
         if (v->node->op != ND__OP_input) {
-            nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": input %zu, %s, was made by %s, not by nd_input", name, i, nd__show(m, v), nd__ops[v->node->op].name);
+            nd__fail(m, ND_ERR_GRAPH, place, "function \"%s\": input %zu, %s, was made by %s, not by nd_input", name, i,
+                     nd__show(m, v), nd__ops[v->node->op].name);
             return nd__lost_function(m, outputs.count);
         }
         for (size_t k = 0; k < i; k++)
@@ -118,11 +133,13 @@ void nd_assign_at(nd_place place, nd_function *f, nd_value *variable, nd_value *
         return;
     if (f->module != m) {
         nd__fail(m, ND_ERR_GRAPH, place, "assign: the function \"%s\" belongs to another module", f->name);
-        nd__fail(f->module, ND_ERR_GRAPH, place, "assign: variable and value belong to another module, \"%s\"", m->name);
+        nd__fail(f->module, ND_ERR_GRAPH, place, "assign: variable and value belong to another module, \"%s\"",
+                 m->name);
         return;
     }
     if (variable->node->op != ND__OP_variable) {
-        nd__fail(m, ND_ERR_GRAPH, place, "assign: %s was made by %s, it is no variable", nd__show(m, variable), nd__ops[variable->node->op].name);
+        nd__fail(m, ND_ERR_GRAPH, place, "assign: %s was made by %s, it is no variable", nd__show(m, variable),
+                 nd__ops[variable->node->op].name);
         return;
     }
     nd__variable *v = nd__get(variable->node, ND__A_variable)->variable;
@@ -130,7 +147,8 @@ void nd_assign_at(nd_place place, nd_function *f, nd_value *variable, nd_value *
     if (nd_value_is_poison(value))
         return;
     if (value->dtype != v->dtype || !nd__shape_equal(&value->shape, &v->shape)) {
-        nd__fail(m, ND_ERR_GRAPH, place, "assign: variable \"%s\" is %s, the value %s is %s", v->name, nd__show_type(m, v->dtype, &v->shape), nd__show(m, value),
+        nd__fail(m, ND_ERR_GRAPH, place, "assign: variable \"%s\" is %s, the value %s is %s", v->name,
+                 nd__show_type(m, v->dtype, &v->shape), nd__show(m, value),
                  nd__show_type(m, value->dtype, &value->shape));
         if (v->place[0])
             nd__note(m, "\"%s\" was declared at %s", v->name, v->place);
@@ -138,14 +156,17 @@ void nd_assign_at(nd_place place, nd_function *f, nd_value *variable, nd_value *
     }
     const nd__node *runner = f->runner;
     if (runner) {
-        nd__fail(m, ND_ERR_GRAPH, place, "assign: %s runs the function \"%s\"; only an entry point may assign variables", nd__ops[runner->op].name, f->name);
+        nd__fail(m, ND_ERR_GRAPH, place,
+                 "assign: %s runs the function \"%s\"; only an entry point may assign variables",
+                 nd__ops[runner->op].name, f->name);
         if (runner->place[0])
             nd__note(m, "that %s was made at %s", nd__ops[runner->op].name, runner->place);
         return;
     }
     for (int i = 0; i < f->update_count; i++)
         if (f->updates[i].variable == v) {
-            nd__fail(m, ND_ERR_GRAPH, place, "assign: \"%s\" already gets a value in the function \"%s\"", v->name, f->name);
+            nd__fail(m, ND_ERR_GRAPH, place, "assign: \"%s\" already gets a value in the function \"%s\"", v->name,
+                     f->name);
             if (f->updates[i].place[0])
                 nd__note(m, "the other assignment is at %s", f->updates[i].place);
             return;

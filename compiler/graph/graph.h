@@ -1,8 +1,8 @@
 /* The graph, as the compiler sees it: nodes in SSA form in a module's arena.
  *
- * Invariants, checked by nd__verify: a node's operands were created before it; its results are what its op's rule (shape.c) says of the
- * operands and attributes; every value that a function needs leads back to its inputs, the variables and generators alone. Once made, a node never
- * changes. A pass makes a new module (copy.c). */
+ * Invariants, checked by nd__verify: a node's operands were created before it; its results are what its op's rule
+ * (shape.c) says of the operands and attributes; every value that a function needs leads back to its inputs, the
+ * variables and generators alone. Once made, a node never changes. A pass makes a new module (copy.c). */
 #ifndef NADIR_GRAPH_GRAPH_H
 #define NADIR_GRAPH_GRAPH_H
 
@@ -69,8 +69,8 @@ enum nd__traits {
     ND__COMMUTES = 8,    /* op(a, b) has the bits of op(b, a) */
     ND__COSTLY = 16,     /* many instructions an element */
     ND__REDUCTION = 32,
-    ND__VIEW = 64,       /* the same elements elsewhere */
-    ND__CONTROL = 128,   /* runs functions */
+    ND__VIEW = 64,     /* the same elements elsewhere */
+    ND__CONTROL = 128, /* runs functions */
 };
 
 /* How dtype and shape of the results follow from operands and attributes: one function of that name in shape.c. */
@@ -175,9 +175,10 @@ struct nd_function {
     nd_module *module;
     const char *name;
     nd_place place;
-    int number; /* in the module; -1: in no list */
-    bool body;  /* run by a node of the graph only, not by the host */
-    nd_function *origin;       /* the user's function that this one is, over what it captures as inputs; NULL: this is no such function */
+    int number;          /* in the module; -1: in no list */
+    bool body;           /* run by a node of the graph only, not by the host */
+    nd_function *origin; /* the user's function that this one is, over what it captures as inputs; NULL: this is no such
+                            function */
     const nd__node *runner; /* the first node that runs it, itself or over what it captures; NULL: none does */
     int input_count, output_count, update_count, update_room;
     nd_value **inputs, **outputs;
@@ -224,13 +225,15 @@ struct nd_module {
 /* -- errors (module.c) -------------------------------------------------------------------------------------------- */
 
 /* Sets the module's error if it has none: "PLACE: message". Gives poison. */
-nd_value *nd__fail(nd_module *m, nd_status status, nd_place place, const char *format, ...) __attribute__((format(printf, 4, 5)));
+nd_value *nd__fail(nd_module *m, nd_status status, nd_place place, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Adds "\n  note: message" to the error. */
 void nd__note(nd_module *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Notes where each operand of the call at `place` came from. */
 void nd__note_operands(nd_module *m, nd_place place, int n, nd_value *const *values);
 nd_value *nd__fail_memory(nd_module *m);
-/* What messages call a value: `"hidden"` or `%12`, its type: `f32[B=32,784]`; text of the module's arena, "" without memory. */
+/* What messages call a value: `"hidden"` or `%12`, its type: `f32[B=32,784]`; text of the module's arena, "" without
+ * memory. */
 const char *nd__show(nd_module *m, const nd_value *v);
 const char *nd__show_type(nd_module *m, nd_dtype dtype, const nd_shape *shape);
 const char *nd__show_size(nd_module *m, int64_t size);
@@ -241,9 +244,10 @@ bool nd__module_name_is_good(const char *name);
 
 /* A size is a number from 0, or a symbol: nd__size_is_named. Equal sizes are equal as int64_t. */
 bool nd__size_is_named(int64_t size);
-bool nd__size_is_known(const nd_module *m, int64_t size); /* no symbol of another module */
+bool nd__size_is_known(const nd_module *m, int64_t size);            /* no symbol of another module */
 const nd__symbol *nd__size_symbol(const nd_module *m, int64_t size); /* of a named size */
-/* The size that a dimension's name stands for; false: none of that name. `module` is an nd_module: fits nd__subscript_names. */
+/* The size that a dimension's name stands for; false: none of that name. `module` is an nd_module: fits
+ * nd__subscript_names. */
 bool nd__size_find(void *module, const char *name, size_t length, int64_t *size);
 /* The size factor * product of dims; -1 when memory ran out. */
 int64_t nd__size_of_symbol(nd_module *m, nd__symbol symbol);
@@ -256,8 +260,9 @@ int64_t nd__size_product(nd_module *m, int rank, const int64_t *dims);
 bool nd__shape_equal(const nd_shape *a, const nd_shape *b);
 /* The number of elements of a shape whose sizes are numbers (a bound module's). */
 int64_t nd__elements(const nd_shape *shape);
-/* The size of module `from` as a size of module `to`, whose dimensions of the same names may have been bound to numbers: `bound`
- * gives the number of each dimension of `from`, or -1 to keep it named. -1: memory ran out or it overflows. */
+/* The size of module `from` as a size of module `to`, whose dimensions of the same names may have been bound to
+ * numbers: `bound` gives the number of each dimension of `from`, or -1 to keep it named. -1: memory ran out or it
+ * overflows. */
 int64_t nd__size_move(nd_module *to, const nd_module *from, const int64_t *bound, int64_t size);
 
 /* -- nodes (node.c) ----------------------------------------------------------------------------------------------- */
@@ -277,15 +282,18 @@ typedef struct nd__band {
     int64_t limits[2]; /* lower, upper; open: INT64_MIN, INT64_MAX */
 } nd__band;
 extern const char *const nd__band_names[ND_BAND_RESULT + 1]; /* in the text */
-nd__attr nd__attr_band(const nd__band *band); /* points to it */
+nd__attr nd__attr_band(const nd__band *band);                /* points to it */
 nd__band nd__get_band(const nd__node *node);
 /* The band of the transposed matrix. */
 nd__band nd__band_turned(nd__band band);
 
-/* Makes a node: checks operands (NULL, poison, other modules), dtypes, attributes and shapes, and appends it. The first result,
- * or poison. Operands must fit exactly: no broadcasting, no weak constants (they become what nd__settle says). Attributes in any order; FLAG attributes may be left out. */
-nd_value *nd__make(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, int attr_count, const nd__attr *attrs);
-/* The same of a node of another module, over operands of the same types and with such attributes: it has results of the same types. */
+/* Makes a node: checks operands (NULL, poison, other modules), dtypes, attributes and shapes, and appends it. The first
+ * result, or poison. Operands must fit exactly: no broadcasting, no weak constants (they become what nd__settle says).
+ * Attributes in any order; FLAG attributes may be left out. */
+nd_value *nd__make(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, int attr_count,
+                   const nd__attr *attrs);
+/* The same of a node of another module, over operands of the same types and with such attributes: it has results of the
+ * same types. */
 nd_value *nd__make_like(nd_module *m, const nd__node *like, nd_value *const *inputs, const nd__attr *attrs);
 nd_value *nd__make0(nd_module *m, nd__op op, nd_place place, int attr_count, const nd__attr *attrs);
 nd_value *nd__make1(nd__op op, nd_place place, nd_value *x, int attr_count, const nd__attr *attrs);
@@ -297,13 +305,15 @@ int64_t nd__get_int(const nd__node *node, nd__attr_key key);         /* also FLA
 const int64_t *nd__get_ints(const nd__node *node, nd__attr_key key); /* also SIZES */
 nd_shape nd__get_shape(const nd__node *node, nd__attr_key key);
 
-/* The module of some operands, after the checks that every builder call begins with. NULL: all are NULL. *poisoned: give m->poison. */
+/* The module of some operands, after the checks that every builder call begins with. NULL: all are NULL. *poisoned:
+ * give m->poison. */
 nd_module *nd__common_module(nd_place place, const char *what, size_t n, nd_value *const *values, bool *poisoned);
 /* A weak constant as a value of that dtype; other values unchanged (also of another dtype). */
 nd_value *nd__strengthen(nd_place place, nd_value *v, nd_dtype dtype);
 /* A weak constant as f32, or i32 where integral. */
 nd_value *nd__settle(nd_place place, nd_value *v);
-/* Broadcasts the values to their common shape, weak ones to the common dtype (select's condition, values[0] when `skip` is 1, keeps its own). false: the module failed. */
+/* Broadcasts the values to their common shape, weak ones to the common dtype (select's condition, values[0] when `skip`
+ * is 1, keeps its own). false: the module failed. */
 bool nd__unify(nd_module *m, nd_place place, const char *what, int n, int skip, nd_value **values);
 /* The builder call of an elementwise op without attributes, of as many values as it takes. */
 nd_value *nd__elementwise(nd_place place, nd__op op, nd_value *const *values);
@@ -311,7 +321,8 @@ nd_value *nd__elementwise(nd_place place, nd__op op, nd_value *const *values);
 int nd__axis(nd_module *m, nd_place place, const char *what, int axis, int rank);
 /* The same for an axis of x. */
 int nd__axis_of(nd_place place, const char *what, int axis, nd_value *x);
-nd_value *nd__constant(nd_module *m, nd_place place, nd_dtype dtype, const nd_shape *shape, int64_t count, const void *items);
+nd_value *nd__constant(nd_module *m, nd_place place, nd_dtype dtype, const nd_shape *shape, int64_t count,
+                       const void *items);
 /* Declares a variable without an initial value; NULL after an error. */
 nd__variable *nd__declare(nd_module *m, nd_place place, const char *name, nd_dtype dtype, nd_shape shape);
 /* The same with a name that is good, and new. */
@@ -320,8 +331,8 @@ nd__variable *nd__declare_new(nd_module *m, nd_place place, const char *name, nd
 struct nd__subscript_item;
 nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const struct nd__subscript_item *items);
 /* A function like nd_function's, without its checks of the name. */
-nd_function *nd__function(nd_module *m, nd_place place, const char *name, int input_count, nd_value *const *inputs, int output_count,
-                          nd_value *const *outputs);
+nd_function *nd__function(nd_module *m, nd_place place, const char *name, int input_count, nd_value *const *inputs,
+                          int output_count, nd_value *const *outputs);
 /* An update like nd_assign's, without its checks. */
 void nd__assign(nd_place place, nd_function *f, nd__variable *variable, nd_value *value);
 /* The number that every element of a float value is known to have, through broadcasts; false: not a constant. */
@@ -338,12 +349,13 @@ typedef struct nd__type {
     nd_shape shape;
 } nd__type;
 
-/* The types of the results of op on these operands and attributes (all that the op has, in its order): in *results, which has room for one, or allocated in
- * the module's arena; false after nd__fail. */
-bool nd__infer(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, const nd__attr *attrs, int *result_count,
-               nd__type **results);
+/* The types of the results of op on these operands and attributes (all that the op has, in its order): in *results,
+ * which has room for one, or allocated in the module's arena; false after nd__fail. */
+bool nd__infer(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, const nd__attr *attrs,
+               int *result_count, nd__type **results);
 
-/* -- whole modules (copy.c, verify.c) ------------------------------------------------------------------------------- */
+/* -- whole modules (copy.c, verify.c) -------------------------------------------------------------------------------
+ */
 
 /* Copies a module node by node: a pass is a walk that decides for each node what stands for it in the new module. */
 typedef struct nd__copier {
@@ -355,7 +367,8 @@ typedef struct nd__copier {
     const int64_t *bound;    /* by dimension of `from`: its number, or -1: stays named; NULL: all stay */
 } nd__copier;
 
-/* A new module with from's name, seed, dimensions and variables (their initial values come in nd__copy_end). False: memory ran out, nothing to release. */
+/* A new module with from's name, seed, dimensions and variables (their initial values come in nd__copy_end). False:
+ * memory ran out, nothing to release. */
 bool nd__copy_begin(nd__copier *c, nd_module *from, const int64_t *bound);
 /* What stands for a value of `from`, the node of which was copied or replaced; poison otherwise. */
 nd_value *nd__copied(const nd__copier *c, const nd_value *v);
@@ -365,15 +378,18 @@ void nd__copy_node(nd__copier *c, const nd__node *node);
 void nd__copy_replace(nd__copier *c, const nd__node *node, int index, nd_value *with);
 /* The copy of a function; its nodes were copied. NULL after an error. */
 nd_function *nd__copy_function(nd__copier *c, const nd_function *f);
-/* After all nodes: the functions that are no bodies, the initial values. Releases the copier and gives the module, which may have failed. */
+/* After all nodes: the functions that are no bodies, the initial values. Releases the copier and gives the module,
+ * which may have failed. */
 nd_module *nd__copy_end(nd__copier *c);
 /* Which nodes the functions, their bodies and the initial values need: live[number]. */
 void nd__mark_live(const nd_module *m, bool *live);
-/* A copy of the live nodes with named dimensions bound (by dimension; -1: stays named; NULL: all stay). NULL: memory ran out. */
+/* A copy of the live nodes with named dimensions bound (by dimension; -1: stays named; NULL: all stay). NULL: memory
+ * ran out. */
 nd_module *nd__module_copy(nd_module *m, const int64_t *bound);
 /* Copies the texts of all places into the module, which then outlives whoever owned them. False: memory ran out. */
 bool nd__own_places(nd_module *m);
-/* The function "init": from the seed, u32[2], sets every variable that has an initial value. Made at the first request; NULL after an error. */
+/* The function "init": from the seed, u32[2], sets every variable that has an initial value. Made at the first request;
+ * NULL after an error. */
 nd_function *nd__init_function(nd_module *m);
 
 /* Checks the invariants above. NULL, or the first thing wrong as text of the module's arena. */

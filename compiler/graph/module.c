@@ -42,7 +42,8 @@ nd_module *nd_module_create(const char *name)
     if (!m)
         return NULL;
     m->seed = 1;
-    m->poison_node = (nd__node){.op = ND__OP_poison, .number = -1, .module = m, .place = "", .result_count = 1, .results = &m->poison};
+    m->poison_node = (nd__node){
+        .op = ND__OP_poison, .number = -1, .module = m, .place = "", .result_count = 1, .results = &m->poison};
     m->poison = (nd_value){.node = &m->poison_node, .dtype = ND_F32, .name = ""};
     for (int i = 0; i < ND__LOST; i++)
         m->lost[i] = (nd_function){.module = m, .name = "", .place = "", .number = -1, .output_count = i};
@@ -52,7 +53,8 @@ nd_module *nd_module_create(const char *name)
         return NULL;
     }
     if (!nd__module_name_is_good(name))
-        nd__fail(m, ND_ERR_ARGUMENT, "", "module name \"%s\": expected a letter, then letters, digits, _ or -", m->name);
+        nd__fail(m, ND_ERR_ARGUMENT, "", "module name \"%s\": expected a letter, then letters, digits, _ or -",
+                 m->name);
     return m;
 }
 
@@ -130,7 +132,8 @@ void nd__note_operands(nd_module *m, nd_place place, int n, nd_value *const *val
         const nd_value *v = values[i];
         while (v->node->op == ND__OP_broadcast && place && strcmp(v->node->place, place) == 0)
             v = v->node->inputs[0]; /* the call's own, of what its caller gave */
-        const char *name = nd__show(m, v), *type = nd__show_type(m, v->dtype, &v->shape), *op = nd__ops[v->node->op].name;
+        const char *name = nd__show(m, v), *type = nd__show_type(m, v->dtype, &v->shape),
+                   *op = nd__ops[v->node->op].name;
         if (v->node->place[0])
             nd__note(m, "operand %d, %s %s, is the %s made at %s", i, name, type, op, v->node->place);
         else
@@ -155,7 +158,8 @@ const char *nd__show_size(nd_module *m, int64_t size)
         return text ? text : "";
     }
     const nd__symbol *s = nd__size_symbol(m, size);
-    text = s->factor == 1 ? nd__arena_text(&m->arena, "", 0) : nd__arena_format(&m->arena, "%lld*", (long long)s->factor);
+    text =
+        s->factor == 1 ? nd__arena_text(&m->arena, "", 0) : nd__arena_format(&m->arena, "%lld*", (long long)s->factor);
     for (int i = 0; text && i < s->count; i++)
         text = nd__arena_format(&m->arena, "%s%s%s", text, i ? "*" : "", m->dims[s->dims[i]].name);
     if (text)
@@ -198,7 +202,8 @@ nd_value *nd_name(nd_value *v, const char *name)
         return nd__fail(m, ND_ERR_ARGUMENT, v->node->place, "nd_name: the name is NULL");
     for (const char *c = name; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == '"' || *c == '\\')
-            return nd__fail(m, ND_ERR_ARGUMENT, v->node->place, "nd_name: a name has no quotes, backslashes or control characters");
+            return nd__fail(m, ND_ERR_ARGUMENT, v->node->place,
+                            "nd_name: a name has no quotes, backslashes or control characters");
     const char *copy = nd__arena_text(&m->arena, name, strlen(name));
     if (!copy)
         return nd__fail_memory(m);

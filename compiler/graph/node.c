@@ -1,4 +1,5 @@
-/* Making nodes: the one way in. Everything that builds a graph (builder calls, parser, gradient rules, passes) ends in nd__make. */
+/* Making nodes: the one way in. Everything that builds a graph (builder calls, parser, gradient rules, passes) ends in
+ * nd__make. */
 #include "compiler/graph/graph.h"
 
 #include <stdio.h>
@@ -114,9 +115,10 @@ nd_module *nd__common_module(nd_place place, const char *what, size_t n, nd_valu
         if (!values[i]) {
             nd__fail(m, ND_ERR_ARGUMENT, place, "%s: operand %zu is NULL", what, i);
         } else if (values[i]->node->module != m) {
-            nd__fail(values[i]->node->module, ND_ERR_GRAPH, place, "%s: operand %zu belongs to this module, another operand to \"%s\"", what, i, m->name);
-            nd__fail(m, ND_ERR_GRAPH, place, "%s: operand %zu, %s, belongs to another module, \"%s\"", what, i, nd__show(m, values[i]),
-                     values[i]->node->module->name);
+            nd__fail(values[i]->node->module, ND_ERR_GRAPH, place,
+                     "%s: operand %zu belongs to this module, another operand to \"%s\"", what, i, m->name);
+            nd__fail(m, ND_ERR_GRAPH, place, "%s: operand %zu, %s, belongs to another module, \"%s\"", what, i,
+                     nd__show(m, values[i]), values[i]->node->module->name);
         }
     }
     *poisoned = m->status != ND_OK;
@@ -157,7 +159,8 @@ static void note_runner(const nd__node *node)
 }
 
 /* A node without results, in no list, over a copy of the operands. NULL: memory ran out. */
-static nd__node *new_node(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, int attr_count, const nd__attr *attrs)
+static nd__node *new_node(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs,
+                          int attr_count, const nd__attr *attrs)
 {
     nd__node *node = nd__arena_alloc(&m->arena, 1, sizeof *node);
     nd_value **operands = nd__arena_alloc(&m->arena, (size_t)input_count, sizeof *operands);
@@ -170,7 +173,13 @@ static nd__node *new_node(nd_module *m, nd__op op, nd_place place, int input_cou
     }
     if (input_count > 0)
         memcpy(operands, inputs, (size_t)input_count * sizeof *operands);
-    *node = (nd__node){.op = op, .module = m, .place = where, .input_count = input_count, .attr_count = n, .inputs = operands, .attrs = own_attrs};
+    *node = (nd__node){.op = op,
+                       .module = m,
+                       .place = where,
+                       .input_count = input_count,
+                       .attr_count = n,
+                       .inputs = operands,
+                       .attrs = own_attrs};
     return node;
 }
 
@@ -194,7 +203,8 @@ static nd_value *append(nd_module *m, nd__node *node, int result_count, const nd
     return result_count > 0 ? &results[0] : &m->poison;
 }
 
-nd_value *nd__make(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, int attr_count, const nd__attr *attrs)
+nd_value *nd__make(nd_module *m, nd__op op, nd_place place, int input_count, nd_value *const *inputs, int attr_count,
+                   const nd__attr *attrs)
 {
     if (!m)
         return NULL;

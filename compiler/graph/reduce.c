@@ -62,7 +62,8 @@ nd_value *nd_mean_at(nd_place place, nd_value *x, nd_axes axes, bool keepdims)
         return sum;
     nd_module *m = sum->node->module;
     if (!nd_dtype_is_float(sum->dtype))
-        return nd__fail(m, ND_ERR_GRAPH, place, "mean: %s is %s, expected floats", nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
+        return nd__fail(m, ND_ERR_GRAPH, place, "mean: %s is %s, expected floats", nd__show(m, x),
+                        nd__show_type(m, x->dtype, &x->shape));
     /* keepdims has put a reshape on it, unless nothing was reduced. */
     const nd__node *node = sum->node->op == ND__OP_sum ? sum->node : sum->node->inputs[0]->node;
     const nd__attr *reduced = nd__get(node, ND__A_axes);
@@ -100,11 +101,12 @@ nd_value *nd_argmin_at(nd_place place, nd_value *x, int axis)
 
 enum { LANES_FROM_K = 64, LANES_UP_TO_MN = 8 };
 
-/* A product of few elements over a long axis accumulates in lanes, or it could not use vectors. Named sizes never count as few. */
+/* A product of few elements over a long axis accumulates in lanes, or it could not use vectors. Named sizes never count
+ * as few. */
 static bool in_lanes(int64_t rows, int64_t columns, int64_t inner)
 {
-    return !nd__size_is_named(rows) && !nd__size_is_named(columns) && rows <= LANES_UP_TO_MN && columns <= LANES_UP_TO_MN &&
-           rows * columns <= LANES_UP_TO_MN && inner > LANES_FROM_K;
+    return !nd__size_is_named(rows) && !nd__size_is_named(columns) && rows <= LANES_UP_TO_MN &&
+           columns <= LANES_UP_TO_MN && rows * columns <= LANES_UP_TO_MN && inner > LANES_FROM_K;
 }
 
 /* Leading axes of both operands broadcast to their common ones. */
@@ -122,8 +124,8 @@ static bool common_batch(nd_module *m, nd_place place, nd_value **a, nd_value **
     }
     for (int i = 0; i < rank - 2; i++) {
         if (to[0].dims[i] != to[1].dims[i] && to[0].dims[i] != 1 && to[1].dims[i] != 1) {
-            nd__fail(m, ND_ERR_GRAPH, place, "matmul: leading axes do not broadcast, %s x %s", nd__show_type(m, v[0]->dtype, &v[0]->shape),
-                     nd__show_type(m, v[1]->dtype, &v[1]->shape));
+            nd__fail(m, ND_ERR_GRAPH, place, "matmul: leading axes do not broadcast, %s x %s",
+                     nd__show_type(m, v[0]->dtype, &v[0]->shape), nd__show_type(m, v[1]->dtype, &v[1]->shape));
             nd__note_operands(m, place, 2, v);
             return false;
         }
@@ -171,8 +173,8 @@ nd_value *nd_matmul_at(nd_place place, nd_value *a, nd_value *b)
         return m ? &m->poison : NULL;
     bool row = a->shape.rank == 1, column = b->shape.rank == 1;
     if (a->shape.rank == 0 || b->shape.rank == 0) {
-        nd__fail(m, ND_ERR_GRAPH, place, "matmul: %s x %s, a scalar has no rows; use nd_mul", nd__show_type(m, a->dtype, &a->shape),
-                 nd__show_type(m, b->dtype, &b->shape));
+        nd__fail(m, ND_ERR_GRAPH, place, "matmul: %s x %s, a scalar has no rows; use nd_mul",
+                 nd__show_type(m, a->dtype, &a->shape), nd__show_type(m, b->dtype, &b->shape));
         nd__note_operands(m, place, 2, (nd_value *[]){a, b});
         return &m->poison;
     }

@@ -42,8 +42,8 @@ static bool places(rule_call *c, int axis, int64_t size, int64_t kernel, int64_t
         nd__size_is_named(padded))
         return REFUSE(c, "%s: the %s becomes too large", c->name, axis_names[axis]);
     if (extent > padded)
-        return REFUSE(c, "%s: a window of %s %lld does not fit %lld and %lld of padding", c->name,
-                      axis_names[axis], (long long)extent, (long long)size, (long long)(low + high));
+        return REFUSE(c, "%s: a window of %s %lld does not fit %lld and %lld of padding", c->name, axis_names[axis],
+                      (long long)extent, (long long)size, (long long)(low + high));
     *count = (padded - extent) / attr(c, ND__A_stride)->ints[axis] + 1;
     return true;
 }
@@ -152,8 +152,8 @@ bool nd__rule_conv_dw(rule_call *c)
     conv_shapes s = {.x = c->in[0]->shape, .y = c->in[1]->shape};
     const int64_t *size = attr(c, ND__A_size)->ints, groups = attr(c, ND__A_groups)->i;
     if (groups < 1 || s.x.dims[3] % groups != 0)
-        return REFUSE(c, "%s: %lld channels do not divide into %lld groups", c->name,
-                      (long long)s.x.dims[3], (long long)groups);
+        return REFUSE(c, "%s: %lld channels do not divide into %lld groups", c->name, (long long)s.x.dims[3],
+                      (long long)groups);
     s.w = shape4(size[0], size[1], s.x.dims[3] / groups, s.y.dims[3]);
     return gradient_fits(c, &s) && one(c, c->in[0]->dtype, s.w);
 }
@@ -225,8 +225,7 @@ static bool indices_fit(rule_call *c, const nd_value *index, nd_shape x)
     const nd_dtype dtype = nd__pool_index_dtype(attr(c, ND__A_window)->ints);
     if (index->dtype == dtype && nd__shape_equal(&index->shape, &y))
         return true;
-    return REFUSE(c, "%s: the indices are %s, expected %s", c->name, show(c, index),
-                  nd__show_type(c->m, dtype, &y));
+    return REFUSE(c, "%s: the indices are %s, expected %s", c->name, show(c, index), nd__show_type(c->m, dtype, &y));
 }
 
 bool nd__rule_pool_pick(rule_call *c)

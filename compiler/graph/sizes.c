@@ -1,7 +1,7 @@
 /* Sizes: numbers, and symbols that stand for an integer times a product of named dimensions.
  *
- * A symbol is an int64_t from SYMBOLS up, the index of an interned form, so that shapes are plain arrays of sizes and two sizes are equal
- * exactly if their symbolic forms are. */
+ * A symbol is an int64_t from SYMBOLS up, the index of an interned form, so that shapes are plain arrays of sizes and
+ * two sizes are equal exactly if their symbolic forms are. */
 #include "compiler/graph/graph.h"
 
 #include <ctype.h>
@@ -30,7 +30,8 @@ int64_t nd__size_of_symbol(nd_module *m, nd__symbol s)
         return s.factor < SYMBOLS ? s.factor : -1;
     for (int i = 0; i < m->symbol_count; i++) {
         const nd__symbol *other = &m->symbols[i];
-        if (other->factor == s.factor && other->count == s.count && memcmp(other->dims, s.dims, (size_t)s.count * sizeof *s.dims) == 0)
+        if (other->factor == s.factor && other->count == s.count &&
+            memcmp(other->dims, s.dims, (size_t)s.count * sizeof *s.dims) == 0)
             return SYMBOLS + i;
     }
     if (!nd__arena_grow(&m->arena, &m->symbols, &m->symbol_room, m->symbol_count + 1, sizeof *m->symbols)) {
@@ -73,7 +74,9 @@ int64_t nd_dim_at(nd_place place, nd_module *m, const char *name, int64_t value)
     for (const char *c = name; good && *c; c++)
         good = isalnum((unsigned char)*c) || *c == '_';
     if (!good || value < 0 || value >= SYMBOLS) {
-        nd__fail(m, ND_ERR_ARGUMENT, place, good ? "dimension \"%s\": the value %lld is not a size" : "dimension \"%s\": expected a letter, then letters, digits or _",
+        nd__fail(m, ND_ERR_ARGUMENT, place,
+                 good ? "dimension \"%s\": the value %lld is not a size"
+                      : "dimension \"%s\": expected a letter, then letters, digits or _",
                  name ? name : "", (long long)value);
         return 0;
     }
@@ -88,8 +91,8 @@ int64_t nd_dim_at(nd_place place, nd_module *m, const char *name, int64_t value)
         }
         m->dims[m->dim_count++] = (nd__dim){.name = copy, .value = value};
     } else if (m->dims[i].value != value) {
-        nd__fail(m, ND_ERR_GRAPH, place, "dimension \"%s\" has the value %lld, now it is given as %lld", name, (long long)m->dims[i].value,
-                 (long long)value);
+        nd__fail(m, ND_ERR_GRAPH, place, "dimension \"%s\" has the value %lld, now it is given as %lld", name,
+                 (long long)m->dims[i].value, (long long)value);
         return 0;
     }
     int64_t size = nd__size_of_symbol(m, (nd__symbol){.factor = 1, .count = 1, .dims = {i}});
@@ -112,10 +115,12 @@ int64_t nd__size_mul(nd_module *m, int64_t a, int64_t b)
     if (!is_good(m, a) || !is_good(m, b))
         return -1;
     nd__symbol x = form(m, a), y = form(m, b), product = {0};
-    if (__builtin_mul_overflow(x.factor, y.factor, &product.factor) || product.factor >= SYMBOLS || x.count + y.count > ND_MAX_RANK)
+    if (__builtin_mul_overflow(x.factor, y.factor, &product.factor) || product.factor >= SYMBOLS ||
+        x.count + y.count > ND_MAX_RANK)
         return -1;
     for (int i = 0, j = 0; i < x.count || j < y.count;) /* merge two ascending lists */
-        product.dims[product.count++] = j == y.count || (i < x.count && x.dims[i] <= y.dims[j]) ? x.dims[i++] : y.dims[j++];
+        product.dims[product.count++] =
+            j == y.count || (i < x.count && x.dims[i] <= y.dims[j]) ? x.dims[i++] : y.dims[j++];
     int64_t size = nd__size_of_symbol(m, product);
     return size >= 0 && nd_dim_value(m, size) < 0 ? -1 : size;
 }
@@ -127,7 +132,8 @@ int64_t nd__size_add(nd_module *m, int64_t a, int64_t b)
     if (a == 0 || b == 0)
         return a + b;
     nd__symbol x = form(m, a), y = form(m, b);
-    if (x.count != y.count || memcmp(x.dims, y.dims, (size_t)x.count * sizeof *x.dims) != 0 || __builtin_add_overflow(x.factor, y.factor, &x.factor))
+    if (x.count != y.count || memcmp(x.dims, y.dims, (size_t)x.count * sizeof *x.dims) != 0 ||
+        __builtin_add_overflow(x.factor, y.factor, &x.factor))
         return -1;
     return nd__size_of_symbol(m, x);
 }

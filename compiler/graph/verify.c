@@ -12,7 +12,9 @@ static const char *wrong_run(nd_module *m, const nd__node *n, const nd_function 
         before = f->inputs[i]->node->number < n->number;
     for (int i = 0; before && i < f->output_count; i++)
         before = f->outputs[i]->node->number < n->number;
-    return before ? NULL : nd__arena_format(&m->arena, "%%%d (%s): the function \"%s\" was not made before it", n->number, nd__ops[n->op].name, f->name);
+    return before ? NULL
+                  : nd__arena_format(&m->arena, "%%%d (%s): the function \"%s\" was not made before it", n->number,
+                                     nd__ops[n->op].name, f->name);
 }
 
 static const char *wrong_node(nd_module *m, const nd__node *n)
@@ -21,7 +23,8 @@ static const char *wrong_node(nd_module *m, const nd__node *n)
         return nd__arena_format(&m->arena, "%%%d is no node of the module", n->number);
     for (int i = 0; i < n->input_count; i++)
         if (n->inputs[i]->node->module != m || n->inputs[i]->node->number >= n->number)
-            return nd__arena_format(&m->arena, "%%%d (%s): operand %d was not made before it", n->number, nd__ops[n->op].name, i);
+            return nd__arena_format(&m->arena, "%%%d (%s): operand %d was not made before it", n->number,
+                                    nd__ops[n->op].name, i);
     for (int i = 0; i < n->attr_count; i++)
         if (n->attrs[i].key != nd__ops[n->op].attrs[i])
             return nd__arena_format(&m->arena, "%%%d (%s): attributes out of order", n->number, nd__ops[n->op].name);
@@ -37,7 +40,9 @@ static const char *wrong_node(nd_module *m, const nd__node *n)
     bool same = result_count == n->result_count;
     for (int i = 0; same && i < result_count; i++)
         same = types[i].dtype == n->results[i].dtype && nd__shape_equal(&types[i].shape, &n->results[i].shape);
-    return same ? NULL : nd__arena_format(&m->arena, "%%%d (%s): its results are not what the op gives", n->number, nd__ops[n->op].name);
+    return same ? NULL
+                : nd__arena_format(&m->arena, "%%%d (%s): its results are not what the op gives", n->number,
+                                   nd__ops[n->op].name);
 }
 
 /* Marks the variables that a function updates, by the nodes that read them. */
@@ -79,9 +84,11 @@ static const char *wrong_function(nd_module *m, const nd_function *f, bool *need
         if (given)
             continue;
         const char *name = nd__show(m, &n->results[0]);
-        const char *note = n->place[0] ? nd__arena_format(&m->arena, "\n  note: %s was made at %s", name, n->place) : "";
-        return nd__arena_format(&m->arena, "%s%sfunction \"%s\" needs the %s %s, which is not among its inputs%s", f->place, f->place[0] ? ": " : "",
-                                f->name, nd__ops[n->op].name, name, note ? note : "");
+        const char *note =
+            n->place[0] ? nd__arena_format(&m->arena, "\n  note: %s was made at %s", name, n->place) : "";
+        return nd__arena_format(&m->arena, "%s%sfunction \"%s\" needs the %s %s, which is not among its inputs%s",
+                                f->place, f->place[0] ? ": " : "", f->name, nd__ops[n->op].name, name,
+                                note ? note : "");
     }
     return NULL;
 }
@@ -89,7 +96,13 @@ static const char *wrong_function(nd_module *m, const nd_function *f, bool *need
 /* The initial values, as a function of the seed; variables have none there. */
 static const char *wrong_initial_values(nd_module *m, bool *need)
 {
-    nd_function init = {.module = m, .name = "init", .place = "", .number = -1, .body = true, .input_count = m->seed_input != NULL, .inputs = &m->seed_input};
+    nd_function init = {.module = m,
+                        .name = "init",
+                        .place = "",
+                        .number = -1,
+                        .body = true,
+                        .input_count = m->seed_input != NULL,
+                        .inputs = &m->seed_input};
     init.outputs = calloc((size_t)m->variable_count + 1, sizeof *init.outputs);
     if (!init.outputs)
         return nd_status_text(ND_ERR_MEMORY);

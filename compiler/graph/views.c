@@ -23,7 +23,8 @@ nd_value *nd_reshape_at(nd_place place, nd_value *x, nd_shape shape)
     if (free_axis >= 0) {
         shape.dims[free_axis] = nd__size_div(m, nd__size_product(m, x->shape.rank, x->shape.dims), rest);
         if (shape.dims[free_axis] < 0)
-            return nd__fail(m, ND_ERR_GRAPH, place, "reshape: %s %s does not divide into what -1 leaves open", nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
+            return nd__fail(m, ND_ERR_GRAPH, place, "reshape: %s %s does not divide into what -1 leaves open",
+                            nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
     }
     if (nd__shape_equal(&shape, &x->shape) && !x->weak)
         return x;
@@ -40,7 +41,8 @@ nd_value *nd_transpose_at(nd_place place, nd_value *x, nd_axes permutation)
     int64_t axes[ND_MAX_RANK];
     int rank = x->shape.rank;
     if (permutation.count >= 0 && permutation.count != rank)
-        return nd__fail(m, ND_ERR_GRAPH, place, "transpose: %d axes for %s %s", permutation.count, nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
+        return nd__fail(m, ND_ERR_GRAPH, place, "transpose: %d axes for %s %s", permutation.count, nd__show(m, x),
+                        nd__show_type(m, x->dtype, &x->shape));
     for (int i = 0; i < rank; i++) {
         axes[i] = permutation.count < 0 ? rank - 1 - i : nd__axis_of(place, "transpose", permutation.items[i], x);
         if (axes[i] < 0)
@@ -70,15 +72,16 @@ nd_value *nd_slice_at(nd_place place, nd_value *x, const int64_t *start, const i
         /* no second element: any step will do, and the largest would overflow */
         by[i] = !nd__size_is_named(size[i]) && size[i] <= 1 && step[i] != 0 ? 1 : step[i];
     }
-    nd__attr attrs[] = {nd__attr_ints(ND__A_start, x->shape.rank, first), nd__attr_ints(ND__A_size, x->shape.rank, size),
-                        nd__attr_ints(ND__A_step, x->shape.rank, by)};
+    nd__attr attrs[] = {nd__attr_ints(ND__A_start, x->shape.rank, first),
+                        nd__attr_ints(ND__A_size, x->shape.rank, size), nd__attr_ints(ND__A_step, x->shape.rank, by)};
     return nd__make1(ND__OP_slice, place, x, 3, attrs);
 }
 
 /* A slice of a named dimension keeps a size that is a number times names: the whole axis, either way round. */
 static bool whole_axis(const nd__subscript_item *s)
 {
-    return !s->has_stop && (!s->has_step || s->step == 1 || s->step == -1) && (!s->has_start || (s->start == 0 && (!s->has_step || s->step == 1)));
+    return !s->has_stop && (!s->has_step || s->step == 1 || s->step == -1) &&
+           (!s->has_start || (s->start == 0 && (!s->has_step || s->step == 1)));
 }
 
 /* A bound that is a dimension; numbers beyond all dimensions are clamped like any other. */
@@ -99,8 +102,8 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const nd__subs
         ellipsis |= items[i].kind == ND__SUB_ELLIPSIS;
     }
     if (used > rank)
-        return nd__fail(m, ND_ERR_GRAPH, place, "subscript: %d indices for the %d axes of %s %s", used, rank, nd__show(m, x),
-                        nd__show_type(m, x->dtype, &x->shape));
+        return nd__fail(m, ND_ERR_GRAPH, place, "subscript: %d indices for the %d axes of %s %s", used, rank,
+                        nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
     for (int i = 0; i <= count; i++) {
         const nd__subscript_item *s = i < count ? &items[i] : NULL;
         bool rest = s ? s->kind == ND__SUB_ELLIPSIS : !ellipsis; /* the axes that nothing names stay whole */
@@ -124,17 +127,19 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const nd__subs
         bool named = nd__size_is_named(n), named_stop = is_named_bound(m, s->has_stop, s->stop);
         step[axis] = s->kind == ND__SUB_SLICE && s->has_step ? s->step : 1;
         if (is_named_bound(m, s->has_start, s->start) || is_named_bound(m, s->has_step, s->step))
-            return nd__fail(m, ND_ERR_GRAPH, place, "subscript: axis %d: a dimension can only be where a slice from 0 stops, as in :%s", axis,
+            return nd__fail(m, ND_ERR_GRAPH, place,
+                            "subscript: axis %d: a dimension can only be where a slice from 0 stops, as in :%s", axis,
                             m->dims[0].name);
         if (s->kind == ND__SUB_INDEX) {
             if (s->start < -value || s->start >= value)
-                return nd__fail(m, ND_ERR_GRAPH, place, "subscript: index %lld is outside axis %d of %s %s", (long long)s->start, axis, nd__show(m, x),
-                                nd__show_type(m, x->dtype, &x->shape));
+                return nd__fail(m, ND_ERR_GRAPH, place, "subscript: index %lld is outside axis %d of %s %s",
+                                (long long)s->start, axis, nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
             start[axis] = s->start;
             size[axis] = 1;
         } else if (named_stop) {
             if (s->start != 0 || step[axis] != 1)
-                return nd__fail(m, ND_ERR_GRAPH, place, "subscript: axis %d: a slice that stops at %s starts at 0 and has no step", axis,
+                return nd__fail(m, ND_ERR_GRAPH, place,
+                                "subscript: axis %d: a slice that stops at %s starts at 0 and has no step", axis,
                                 nd__show_size(m, s->stop));
             start[axis] = 0;
             size[axis] = s->stop;
@@ -142,8 +147,10 @@ nd_value *nd__subscripted(nd_place place, nd_value *x, int count, const nd__subs
             start[axis] = step[axis] < 0 ? -1 : 0;
             size[axis] = n;
         } else if (named) {
-            return nd__fail(m, ND_ERR_GRAPH, place, "subscript: axis %d of %s %s is named; a part of it is not a number times a product of names", axis,
-                            nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
+            return nd__fail(
+                m, ND_ERR_GRAPH, place,
+                "subscript: axis %d of %s %s is named; a part of it is not a number times a product of names", axis,
+                nd__show(m, x), nd__show_type(m, x->dtype, &x->shape));
         } else {
             nd__slice slice = nd__slice_of(s, n);
             start[axis] = slice.start;
@@ -189,7 +196,8 @@ nd_value *nd_concat_at(nd_place place, nd_values values, int axis)
     return nd__make(m, ND__OP_concat, place, (int)values.count, values.items, 1, &attr);
 }
 
-nd_value *nd_pad_at(nd_place place, nd_value *x, const int64_t *low, const int64_t *high, const int64_t *interior, double value)
+nd_value *nd_pad_at(nd_place place, nd_value *x, const int64_t *low, const int64_t *high, const int64_t *interior,
+                    double value)
 {
     bool poisoned;
     nd_module *m = nd__common_module(place, "pad", 1, &x, &poisoned);
@@ -201,8 +209,10 @@ nd_value *nd_pad_at(nd_place place, nd_value *x, const int64_t *low, const int64
         return element;
     const int64_t none[ND_MAX_RANK] = {0};
     int rank = x->shape.rank;
-    nd__attr attrs[] = {nd__attr_ints(ND__A_low, rank, low ? low : none), nd__attr_ints(ND__A_high, rank, high ? high : none),
-                        nd__attr_ints(ND__A_interior, rank, interior ? interior : none), nd__attr_data(ND__A_value, nd__get(element->node, ND__A_data)->data)};
+    nd__attr attrs[] = {nd__attr_ints(ND__A_low, rank, low ? low : none),
+                        nd__attr_ints(ND__A_high, rank, high ? high : none),
+                        nd__attr_ints(ND__A_interior, rank, interior ? interior : none),
+                        nd__attr_data(ND__A_value, nd__get(element->node, ND__A_data)->data)};
     return nd__make1(ND__OP_pad, place, x, 4, attrs);
 }
 

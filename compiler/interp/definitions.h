@@ -12,7 +12,7 @@
 
 /* The dtypes by class, for X(dtype, C type, bits or suffix). */
 #define ND__INTEGERS(X) X(ND_U8, uint8_t) X(ND_I32, int32_t) X(ND_U32, uint32_t) X(ND_I64, int64_t)
-#define ND__FLOATS(X) X(ND_F32, float) X(ND_F64, double)
+#define ND__FLOATS(X)   X(ND_F32, float) X(ND_F64, double)
 
 /* -- functions (interp.c) ---------------------------------------------------------------------------------------- */
 

@@ -27,10 +27,10 @@
     CASE(ND_I32, int32_t, int32_t, result)                                                                             \
     CASE(ND_U32, uint32_t, uint32_t, result)                                                                           \
     CASE(ND_I64, int64_t, int64_t, result)
-#define F32(result) CASE(ND_F32, float, float, result)
-#define F64(result) CASE(ND_F64, double, double, result)
+#define F32(result)    CASE(ND_F32, float, float, result)
+#define F64(result)    CASE(ND_F64, double, double, result)
 #define FLOATS(result) F32(result) F64(result)
-#define BOOLS(result) CASE(ND_BOOL, uint8_t, uint8_t, result)
+#define BOOLS(result)  CASE(ND_BOOL, uint8_t, uint8_t, result)
 /* Results that are bool. */
 #define NUMBERS_TO_BOOL(result)                                                                                        \
     CASE(ND_U8, uint8_t, uint8_t, result)                                                                              \
@@ -55,7 +55,7 @@
 #define U(x) ((uint64_t)(x))
 /* Whether a value of a signed or unsigned type is below 0, without a warning where it never is. */
 #define NEGATIVE(x) (!((x) > 0) && (x) != 0)
-#define BITS_OF(x) (8 * sizeof(x))
+#define BITS_OF(x)  (8 * sizeof(x))
 
 /* Floor of the quotient. A divisor of -1 negates, since the lowest / -1 is no number of the dtype; 0 gives 0. */
 static inline uint64_t floor_quotient(int64_t a, int64_t b)
@@ -152,7 +152,7 @@ static inline int64_t truncated(double x, double lowest, double above, int64_t l
     return x != x ? 0 : x <= lowest ? low : x >= above ? high : (int64_t)x;
 }
 
-#define TO_U8(x) truncated((double)(x), 0, 0x1p8, 0, UINT8_MAX)
+#define TO_U8(x)  truncated((double)(x), 0, 0x1p8, 0, UINT8_MAX)
 #define TO_I32(x) truncated((double)(x), -0x1p31, 0x1p31, INT32_MIN, INT32_MAX)
 #define TO_U32(x) truncated((double)(x), 0, 0x1p32, 0, UINT32_MAX)
 #define TO_I64(x) truncated((double)(x), -0x1p63, 0x1p63, INT64_MIN, INT64_MAX)

@@ -164,8 +164,8 @@ POOLED(ND_F64, double, double, fma)
     case dtype:                                                                                                        \
         loops##_##dtype(&c, in[0], in[1], out[0]);                                                                     \
         return ND_OK;
-#define CASE_forward(dtype, T) CASE(dtype, forward)
-#define CASE_to_image(dtype, T) CASE(dtype, to_image)
+#define CASE_forward(dtype, T)   CASE(dtype, forward)
+#define CASE_to_image(dtype, T)  CASE(dtype, to_image)
 #define CASE_to_kernel(dtype, T) CASE(dtype, to_kernel)
 DEFINE(conv2d, forward)
 DEFINE(conv2d_dx, to_image)
@@ -175,9 +175,9 @@ nd_status nd__interpret_conv2d_dw_pooled(const nd__node *node, const void *const
     const nd__pooled_conv c = nd__pooled_conv_of(node);
     if (nd__elements(&node->results[0].shape) == 0)
         return ND_OK;
-#define POOLED(D, T)                                                                                               \
-    case D:                                                                                                        \
-        pooled_##D(&c, node->inputs[2]->dtype, in[0], in[1], in[2], out[0]);                                       \
+#define POOLED(D, T)                                                                                                   \
+    case D:                                                                                                            \
+        pooled_##D(&c, node->inputs[2]->dtype, in[0], in[1], in[2], out[0]);                                           \
         return ND_OK;
     switch (node->results[0].dtype) {
         ND__INTEGERS(POOLED)

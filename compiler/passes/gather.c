@@ -58,8 +58,8 @@ static nd_value *inside(nd_place place, nd_value *index, int64_t last_row)
 static nd_value *product(const nd__node *node, nd_value *const *x)
 {
     const nd__node *rows = gathered_rows(x[0]);
-    if (!rows || node->results[0].shape.rank != 2 || nd__get_int(node, ND__A_trans_a) || nd__get_int(node, ND__A_lanes) ||
-        nd__get_band(node).of != ND_BAND_NONE)
+    if (!rows || node->results[0].shape.rank != 2 || nd__get_int(node, ND__A_trans_a) ||
+        nd__get_int(node, ND__A_lanes) || nd__get_band(node).of != ND_BAND_NONE)
         return NULL;
     nd__attr attrs[] = {nd__attr_int(ND__A_trans_a, false),
                         nd__attr_int(ND__A_trans_b, nd__get_int(node, ND__A_trans_b)),

@@ -153,7 +153,8 @@ static nd_value *with_more_rows(nd_module *to, const nd__node *node, nd_value *a
     const nd_shape *out = &node->results[0].shape;
     const bool jumps =
         nd__ops[a->node->op].traits & ND__VIEW && a->node->op != ND__OP_reshape; /* as rows it would be a copy */
-    nd_value *matrix = out->rank > 2 && !trans_a && !jumps && nd__get_band(node).of == ND_BAND_NONE ? repeated_matrix(b) : NULL;
+    nd_value *matrix =
+        out->rank > 2 && !trans_a && !jumps && nd__get_band(node).of == ND_BAND_NONE ? repeated_matrix(b) : NULL;
     if (!matrix || nd__elements(&a->shape) == 0) /* of no elements -1 would mean any number of rows */
         return NULL;
     const int64_t inner = a->shape.dims[out->rank - 1];
@@ -190,8 +191,8 @@ static nd_value *transposed_product(nd__copier *c, const uses *w, const nd__node
         band = nd__band_turned(band);
     else if (band.of != ND_BAND_NONE)
         band.of = band.of == ND_BAND_A ? ND_BAND_B : ND_BAND_A;
-    return product(c->to, p, p->inputs[1], !nd__get_int(p, ND__A_trans_b), p->inputs[0],
-                   !nd__get_int(p, ND__A_trans_a), band);
+    return product(c->to, p, p->inputs[1], !nd__get_int(p, ND__A_trans_b), p->inputs[0], !nd__get_int(p, ND__A_trans_a),
+                   band);
 }
 
 /* -- repeated elements --------------------------------------------------------------------------------------------- */

@@ -133,8 +133,8 @@ typedef struct nd__block {
     nd__place *places;
     int place_count, place_room;
     nd__lists placed; /* by group: what it stores there; once all places are there */
-    nd__made *made; /* what was chosen for the group that is being lowered; NULL: nothing yet */
-    int *work;      /* of a walk through groups */
+    nd__made *made;   /* what was chosen for the group that is being lowered; NULL: nothing yet */
+    int *work;        /* of a walk through groups */
     int work_count, work_room, stamp;
     bool failed; /* memory ran out, or the module has the error */
 } nd__block;
@@ -158,7 +158,8 @@ nd__spot nd__new_buffer(nd__block *b, nd_dtype dtype, int64_t elems, const char 
 /* Memory ran out, unless the module has an error already; false. */
 bool nd__block_failed(nd__block *b);
 
-/* -- grouping (group.c, uses.c, stored.c) -----------------------------------------------------------------------------------
+/* -- grouping (group.c, uses.c, stored.c)
+ * -----------------------------------------------------------------------------------
  */
 
 /* Gives every needed node its group. */

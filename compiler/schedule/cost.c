@@ -425,8 +425,8 @@ static footprint touched(const model *m, const reference *r, int outer)
             walk[n].distance = (double)coef * (double)of->step * size;
             walk[n++].turns = m->loops[l].turns;
         }
-        at =
-            nd__k_sum(nd__k_plus(at, of->iv, -coef), nd__k_scaled(*of->lo, coef)); /* it begins where loops around say */
+        at = nd__k_sum(nd__k_plus(at, of->iv, -coef),
+                       nd__k_scaled(*of->lo, coef)); /* it begins where loops around say */
     }
     for (int i = 0; i < n; i++) {
         const double far = (walk[i].turns - 1) * walk[i].distance;

@@ -96,37 +96,37 @@ static nd__kval lower_none(const lowering *l)
     l->b->k->failed = true;
     return -1;
 }
-#define lower_input lower_none
-#define lower_variable lower_none
-#define lower_constant lower_none
-#define lower_size lower_none
-#define lower_iota lower_none
-#define lower_random_bits lower_none
-#define lower_sum lower_none
-#define lower_reduce_max lower_none
-#define lower_reduce_min lower_none
-#define lower_argmax lower_none
-#define lower_argmin lower_none
-#define lower_matmul lower_none
-#define lower_conv2d lower_none
-#define lower_conv2d_dx lower_none
-#define lower_conv2d_dw lower_none
+#define lower_input            lower_none
+#define lower_variable         lower_none
+#define lower_constant         lower_none
+#define lower_size             lower_none
+#define lower_iota             lower_none
+#define lower_random_bits      lower_none
+#define lower_sum              lower_none
+#define lower_reduce_max       lower_none
+#define lower_reduce_min       lower_none
+#define lower_argmax           lower_none
+#define lower_argmin           lower_none
+#define lower_matmul           lower_none
+#define lower_conv2d           lower_none
+#define lower_conv2d_dx        lower_none
+#define lower_conv2d_dw        lower_none
 #define lower_conv2d_dw_pooled lower_none
-#define lower_max_pool lower_none
-#define lower_max_pool_index lower_none
-#define lower_max_pool_pick lower_none
-#define lower_max_pool_spread lower_none
-#define lower_reshape lower_none
-#define lower_transpose lower_none
-#define lower_broadcast lower_none
-#define lower_slice lower_none
-#define lower_concat lower_none
-#define lower_pad lower_none
-#define lower_gather lower_none
-#define lower_scatter_add lower_none
-#define lower_apply lower_none
-#define lower_cond lower_none
-#define lower_scan lower_none
+#define lower_max_pool         lower_none
+#define lower_max_pool_index   lower_none
+#define lower_max_pool_pick    lower_none
+#define lower_max_pool_spread  lower_none
+#define lower_reshape          lower_none
+#define lower_transpose        lower_none
+#define lower_broadcast        lower_none
+#define lower_slice            lower_none
+#define lower_concat           lower_none
+#define lower_pad              lower_none
+#define lower_gather           lower_none
+#define lower_scatter_add      lower_none
+#define lower_apply            lower_none
+#define lower_cond             lower_none
+#define lower_scan             lower_none
 
 static lower_fn *const lower[ND__OPS] = {
 #define OP(name, ...) [ND__OP_##name] = lower_##name,

@@ -126,8 +126,8 @@ static void domain_text(char *text, size_t size, const nd__kernel *k, int chunks
         else if (f->step == 1)
             n = snprintf(text + used, size - used, "%s%" PRId64, comma, f->hi->constant - f->lo->constant);
         else
-            n = snprintf(text + used, size - used, "%s%" PRId64 " by %" PRId64, comma, f->hi->constant - f->lo->constant,
-                         f->step);
+            n = snprintf(text + used, size - used, "%s%" PRId64 " by %" PRId64, comma,
+                         f->hi->constant - f->lo->constant, f->step);
         if (n < 0 || (size_t)n >= size - used)
             return;
         used += (size_t)n;

@@ -286,7 +286,8 @@ static int next_use(const nd__group *g, int number)
     return next;
 }
 
-/* What one group does again for a value counts wholly here, unless it does so for an older one; whether it is stored is then settled for all. */
+/* What one group does again for a value counts wholly here, unless it does so for an older one; whether it is stored is
+ * then settled for all. */
 static bool store_what_is_dear(network *w)
 {
     nd__block *b = w->b;

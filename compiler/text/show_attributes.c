@@ -113,7 +113,8 @@ static bool is_said(const nd__node *n, const nd__attr *a)
 {
     if (a->key == ND__A_name || a->key == ND__A_variable)
         return strcmp(a->key == ND__A_name ? a->text : a->variable->name, n->results[0].name) == 0;
-    return a->key == ND__A_dtype || a->key == ND__A_shape || ((nd__attr_kinds[a->key] == ND__KIND_FLAG || nd__attr_kinds[a->key] == ND__KIND_BAND) && !a->i);
+    return a->key == ND__A_dtype || a->key == ND__A_shape ||
+           ((nd__attr_kinds[a->key] == ND__KIND_FLAG || nd__attr_kinds[a->key] == ND__KIND_BAND) && !a->i);
 }
 
 void nd__show_attribute(const nd__shown *s, nd__text *out, const nd__node *n, const nd__attr *a)

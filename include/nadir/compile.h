@@ -58,8 +58,8 @@ ND_API nd_compile_times nd_program_compile_times(const nd_program *program);
 /* Writes PATH.o and PATH.h: all functions of the module as PREFIX_name. `prefix` is a C name; NULL: the module's name.
  * Characters of the module's, functions' and variables' names that C names do not have become _. The object needs
  * memcpy and memset and nothing else. ND_ERR_GRAPH, ND_ERR_TARGET, ND_ERR_IO, ND_ERR_MEMORY, and ND_ERR_ARGUMENT where
- * two variables would be one field of the header, or the prefix is no name; what went wrong is in `message` (at most `size` bytes; NULL:
- * unwanted). Old files stay whole when this fails. */
+ * two variables would be one field of the header, or the prefix is no name; what went wrong is in `message` (at most
+ * `size` bytes; NULL: unwanted). Old files stay whole when this fails. */
 ND_API nd_status nd_compile_files(nd_module *module, const nd_compile_options *options, const char *path,
                                   const char *prefix, char *message, size_t size);
 

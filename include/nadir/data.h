@@ -89,8 +89,8 @@ ND_API const char *nd_dataset_array_name(const nd_dataset *dataset, int array); 
 ND_API nd_tensor *nd_dataset_array(const nd_dataset *dataset, const char *name);
 
 /* Two data sets from one, the rows shuffled with `seed` (0: in order): one row of `parts` held back, the rest to train
- * on. A fifth is 5; the held-back part has rows / parts of them, and neither is empty. Copies. Both are set, failed where this fails; NULL
- * when memory runs out. */
+ * on. A fifth is 5; the held-back part has rows / parts of them, and neither is empty. Copies. Both are set, failed
+ * where this fails; NULL when memory runs out. */
 ND_API void nd_dataset_split(const nd_dataset *dataset, int64_t parts, uint64_t seed, nd_dataset **train,
                              nd_dataset **held);
 /* Looks whether an integer array holds only 0 .. classes-1: ND_ERR_DATA otherwise, with row, value and range in the

@@ -115,9 +115,9 @@ typedef struct nd_tensors {
  * as many tensors as the function has, none NULL or failed, of exactly its dtypes and shapes, contiguous, aligned to
  * their element's size; no output overlaps an input, another output or the state, no input a variable that the function
  * updates. Tensors may be destroyed before the call, which holds their memory; borrowed memory must outlive it,
- * and so must the state. A state fits if it was made for the same variables, also by another program: compiled, interpreted and specialised
- * ones share states (ND_ERR_STATE otherwise). `state` may be NULL for a program without variables. NULL when that
- * fails; see nd_program_error. The call allocates its own arena. */
+ * and so must the state. A state fits if it was made for the same variables, also by another program: compiled,
+ * interpreted and specialised ones share states (ND_ERR_STATE otherwise). `state` may be NULL for a program without
+ * variables. NULL when that fails; see nd_program_error. The call allocates its own arena. */
 ND_API nd_call *nd_bind(nd_program *program, const char *function, nd_state *state, nd_tensors in, nd_tensors out);
 /* Runs it: looks at the floating-point control word and calls the function, a few nanoseconds in all. ND_OK, or
  * ND_ERR_STATE for a NULL call or a variable that the function reads and nobody ever set (looked at until the first run
@@ -162,7 +162,8 @@ ND_API nd_status nd_call_set_parallel(nd_call *call, const nd_parallel *parallel
 
 /* A pool of `threads` threads, the one that calls nd_run included; 0: as many as this process may use (affinity and the
  * limits of its control groups). Whoever waits does so awake for a tenth of a millisecond, then asleep. NULL:
- * memory ran out, the system refused a thread, or the number is negative or above 256. One call at a time uses a pool. */
+ * memory ran out, the system refused a thread, or the number is negative or above 256. One call at a time uses a pool.
+ */
 typedef struct nd_pool nd_pool;
 ND_API nd_pool *nd_pool_create(int threads);
 /* Ends the threads; no call may be running on it, and calls that were given it must not run again. NULL is accepted. */

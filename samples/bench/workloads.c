@@ -149,14 +149,14 @@ static void build_softmax(model *m)
 /* -- the list ----------------------------------------------------------------------------------------------------- */
 
 /* Multiply-adds of one image, and those of the first convolution. */
-#define LENET_MACS (24.0 * 24 * 6 * 25 + 8 * 8 * 16 * 150 + 256 * 120 + 120 * 84 + 84 * 10)
-#define LENET_DATA_MACS (24.0 * 24 * 6 * 25)
-#define RESNET_MACS (784.0 * 16 * 9 + 4 * 784 * 16 * 144 + 196 * 32 * 144 + 196 * 32 * 288 + 196 * 32 * 16 + 32 * 10)
+#define LENET_MACS       (24.0 * 24 * 6 * 25 + 8 * 8 * 16 * 150 + 256 * 120 + 120 * 84 + 84 * 10)
+#define LENET_DATA_MACS  (24.0 * 24 * 6 * 25)
+#define RESNET_MACS      (784.0 * 16 * 9 + 4 * 784 * 16 * 144 + 196 * 32 * 144 + 196 * 32 * 288 + 196 * 32 * 16 + 32 * 10)
 #define RESNET_DATA_MACS (784.0 * 16 * 9)
 /* Multiply-adds of one sequence of 64 characters. */
 #define GRU_MACS (64.0 * (64 * 384 + 128 * 384 + 128 * 65))
 #define GPT_MACS (64.0 * (4 * (128 * 384 + 128 * 128 + 2 * 128 * 512 + 2 * 64 * 128) + 128 * 65))
-#define MB (1024.0 * 1024)
+#define MB       (1024.0 * 1024)
 
 const workload workloads[] = {
     {.name = "scalar-sgd", .build = build_scalar, .tolerance = 1e-4},

@@ -9,7 +9,7 @@
  *   pull.c       the reverse walk
  *   join.c       several contributions to one value: sums, and slices put side by side
  *   slope.c      functions of one value
- *   apart.c      sums of products, from which factors are taken out
+ *   sum_factors.c sums of products, from which factors are taken out
  *   rules_*.c    the rules, a line or two of calculus each
  *   body.c       backward functions of what apply, cond and scan run */
 #ifndef NADIR_AUTODIFF_H

@@ -167,8 +167,8 @@ static bool check(nd__message *message, const nd_program *program, int index, nd
     return check_overlaps(message, f, state, in, out);
 }
 
-static nd_call *bind(nd__message *message, nd_program *program, const char *function, nd_state *state, nd_tensors in,
-                     nd_tensors out)
+nd_call *nd__bind(nd_program *program, const char *function, nd_state *state, nd_tensors in, nd_tensors out,
+                  nd__message *message)
 {
     int index = nd_program_function_index(program, function);
     if (index < 0) {
@@ -214,7 +214,7 @@ nd_call *nd_bind(nd_program *program, const char *function, nd_state *state, nd_
     if (nd_program_status(program) != ND_OK)
         return NULL;
     nd__message message = {0};
-    nd_call *call = bind(&message, program, function, state, in, out);
+    nd_call *call = nd__bind(program, function, state, in, out, &message);
     nd__program_tell(program, message);
     return call;
 }

@@ -56,10 +56,11 @@ static nd_status take_arrays(opening *o, const nd_dataset *dataset)
 static nd_program *program_for(opening *o, int64_t rows)
 {
     if (nd_program_has_dimension(o->program, o->dimension, NULL)) {
-        nd_program *p = nd_program_specialize(o->program, o->dimension, rows);
+        nd__message message = {0};
+        nd_program *p = nd__program_specialize(o->program, o->dimension, rows, &message);
         if (!p)
-            nd__message_set(o->message, o->program->message.status, "%s: %s", o->options->function,
-                            nd_program_error(o->program));
+            nd__message_set(o->message, message.status, "%s: %s", o->options->function, nd__message_text(&message));
+        nd__message_clear(&message);
         return p;
     }
     nd_port first = nd_program_input(o->program, o->function, 0);
@@ -120,10 +121,9 @@ static nd_status bind(opening *o, int size)
         if (nd_tensor_status(f->outputs[size][i]) != ND_OK)
             goto done;
     }
-    f->calls[size] = nd_bind(program, o->options->function, o->state, (nd_tensors){(size_t)inputs, in},
-                             (nd_tensors){(size_t)f->output_count, f->outputs[size]});
-    status =
-        f->calls[size] ? ND_OK : nd__message_set(o->message, program->message.status, "%s", nd_program_error(program));
+    f->calls[size] = nd__bind(program, o->options->function, o->state, (nd_tensors){(size_t)inputs, in},
+                              (nd_tensors){(size_t)f->output_count, f->outputs[size]}, o->message);
+    status = f->calls[size] ? ND_OK : o->message->status;
     if (status == ND_OK)
         status = nd_call_set_parallel(f->calls[size], o->options->parallel);
     if (f->calls[size] && status != ND_OK)

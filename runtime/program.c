@@ -116,7 +116,7 @@ static nd_program *keep(nd_program *program, nd__specialised *s)
     return s->program;
 }
 
-static nd_program *specialize(nd_program *program, const char *dimension, int64_t value, nd__message *message)
+nd_program *nd__program_specialize(nd_program *program, const char *dimension, int64_t value, nd__message *message)
 {
     int64_t current;
     if (!nd_program_has_dimension(program, dimension, &current)) {
@@ -160,7 +160,7 @@ nd_program *nd_program_specialize(nd_program *program, const char *dimension, in
     if (nd_program_status(program) != ND_OK)
         return NULL;
     nd__message message = {0};
-    nd_program *made = specialize(program, dimension, value, &message);
+    nd_program *made = nd__program_specialize(program, dimension, value, &message);
     nd__program_tell(program, message);
     return made;
 }

@@ -35,6 +35,11 @@ struct nd_state {
 
 /* The program's message becomes this one, whose text it takes over. */
 void nd__program_tell(nd_program *program, nd__message message);
+/* nd_program_specialize and nd_bind on a program that can be used, with a message of the caller's own: the program's
+ * may be another thread's by the time that it is read. */
+nd_program *nd__program_specialize(nd_program *program, const char *dimension, int64_t value, nd__message *message);
+nd_call *nd__bind(nd_program *program, const char *function, nd_state *state, nd_tensors in, nd_tensors out,
+                  nd__message *message);
 /* The index of a variable, or -1. */
 int nd__program_variable_index(const nd_program *program, const char *variable);
 /* Runs a function once: through its entry, or interpreted; the control word is the caller's. */

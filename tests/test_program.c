@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* feenableexcept, where there is one */
 #include "failing_alloc.h"
 #include "nadir/program.h"
+#include "nadir/train.h"
 #include "run_suite.h"
 #include "runtime/control_word.h"
 #include "toy_program.h"
@@ -423,6 +424,43 @@ START_TEST(threads_bind_at_once)
 }
 END_TEST
 
+typedef struct predicting {
+    nd_program *program;
+    int64_t batch;
+    const char *expected;
+} predicting;
+
+static int predict_badly(void *arg)
+{
+    const predicting *a = arg;
+    nd_dataset *d = toy_dataset(15);
+    bool same = true;
+    for (int i = 0; same && i < 20000; i++) {
+        nd_tensor *t = nd_predict(a->program, "predict", NULL, d, &(nd_predict_options){.batch = a->batch});
+        same = strstr(nd_tensor_error(t), a->expected) != NULL;
+        nd_tensor_destroy(t);
+    }
+    nd_dataset_destroy(d);
+    return !same;
+}
+
+/* What fails on one thread is not told by another one's message. */
+START_TEST(threads_predict_at_once)
+{
+    nd_program *p = toy_program((toy_options){.cannot_bind = true});
+    predicting both[] = {{p, 3, "B=3: this program"}, {p, 5, "B=5: this program"}};
+    thrd_t threads[2];
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(thrd_create(&threads[i], predict_badly, &both[i]), thrd_success);
+    for (int i = 0; i < 2; i++) {
+        int failed;
+        ck_assert_int_eq(thrd_join(threads[i], &failed), thrd_success);
+        ck_assert_int_eq(failed, 0);
+    }
+    nd_program_destroy(p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("program");
@@ -444,6 +482,7 @@ int main(void)
 #endif
     tcase_add_test(t, survives_out_of_memory);
     tcase_add_test(t, threads_bind_at_once);
+    tcase_add_test(t, threads_predict_at_once);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

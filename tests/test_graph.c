@@ -355,6 +355,8 @@ START_TEST(null_poison_and_other_modules)
 {
     FAILS(ND_ERR_ARGUMENT, "at:1: add: operand 1 is NULL", nd_add_at("at:1", l.x, NULL));
     FAILS(ND_ERR_ARGUMENT, "at:1: select: operand 0 is NULL", nd_select_at("at:1", NULL, l.x, l.x));
+    FAILS(ND_ERR_ARGUMENT, "at:1: constant: the tensor is NULL: a mistake, or out of memory",
+          nd_const_tensor_at("at:1", l.m, NULL));
     FAILS(ND_ERR_ARGUMENT, "at:1: concat: operand 0 is NULL", nd_concat_at("at:1", ND_VALUES(NULL, l.x), 0));
     FAILS(ND_ERR_GRAPH, "at:1: function \"g\": inputs of another module, or NULL",
           nd_function_at("at:1", l.m, "g", (nd_values){2, NULL}, ND_VALUES(l.x)));

@@ -101,6 +101,8 @@ START_TEST(large_constants_that_do_not_fit)
                    "PATH:3:32: PATH.safetensors has no tensor \"other\"");
     refuses_beside(HEAD "%t: f32[2,300] = constant file(\"table\")\n", ND_ERR_DATA,
                    "PATH:3:32: PATH.safetensors has \"table\" as f32[300,2], not as f32[2,300]");
+    refuses_beside(HEAD "%t: f32[140737488355328] = constant file(\"table\")\n", ND_ERR_DATA,
+                   "PATH:3:42: PATH.safetensors has \"table\" as f32[300,2], not as f32[140737488355328]");
     refuses_beside(HEAD "%t: i32[300,2] = constant file(\"table\")\n", ND_ERR_DATA,
                    "PATH:3:32: PATH.safetensors has \"table\" as f32[300,2], not as i32[300,2]");
     refuses_beside(HEAD "%t: f32[300,2] = constant file(\"table\", 0x12)\n", ND_ERR_DATA,

@@ -88,6 +88,8 @@ nd_value *nd_const_tensor_at(nd_place place, nd_module *m, const nd_tensor *tens
 {
     if (!m || m->status != ND_OK)
         return m ? &m->poison : NULL;
+    if (!tensor)
+        return nd__fail(m, ND_ERR_ARGUMENT, place, "constant: the tensor is NULL: a mistake, or out of memory");
     if (nd_tensor_status(tensor) != ND_OK)
         return nd__fail(m, ND_ERR_ARGUMENT, place, "constant: the tensor has an error: %s", nd_tensor_error(tensor));
     nd_dtype dtype = nd_tensor_dtype(tensor);

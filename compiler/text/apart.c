@@ -67,8 +67,8 @@ nd_status nd__apart_write(const char *path, int count, const char *const *names,
     return status;
 }
 
-nd_status nd__apart_read(const nd__safetensors *file, const char *path, const char *name, nd_dtype dtype,
-                         const nd_shape *shape, void *items, nd__message *message)
+nd_status nd__apart_look(const nd__safetensors *file, const char *path, const char *name, nd_dtype dtype,
+                         const nd_shape *shape, nd__message *message)
 {
     char type[ND__TYPE_TEXT], saved_type[ND__TYPE_TEXT];
     const nd__saved *saved = nd__safetensors_find(file, name);
@@ -79,10 +79,16 @@ nd_status nd__apart_read(const nd__safetensors *file, const char *path, const ch
         return nd__message_set(message, ND_ERR_DATA, "%s has \"%s\" as %.16s%s, not as %s", path, name,
                                saved->dtype == ND_DTYPES ? saved->type : nd_dtype_name(saved->dtype),
                                strchr(saved_type, '['), nd__type_text(type, sizeof type, dtype, *shape));
+    return ND_OK;
+}
+
+nd_status nd__apart_read(const nd__safetensors *file, const char *path, const char *name, nd_dtype dtype,
+                         const nd_shape *shape, void *items, nd__message *message)
+{
     nd_tensor *to = nd__tensor_over(dtype, *shape, items, NULL);
     nd_status status = nd_tensor_status(to);
     if (status == ND_OK)
-        nd__safetensors_copy(file, saved, to);
+        nd__safetensors_copy(file, nd__safetensors_find(file, name), to);
     else
         nd__message_set(message, status, "%s: %s", path, nd_status_text(status));
     nd_tensor_destroy(to);

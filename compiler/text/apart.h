@@ -15,7 +15,10 @@ char *nd__apart_path(const char *path);
 /* Writes the elements of constants under their names. */
 nd_status nd__apart_write(const char *path, int count, const char *const *names, const nd__node *const *constants,
                           nd__message *message);
-/* Reads the elements of one into memory of their size. */
+/* Whether the file has one of that type. */
+nd_status nd__apart_look(const nd__safetensors *file, const char *path, const char *name, nd_dtype dtype,
+                         const nd_shape *shape, nd__message *message);
+/* Reads the elements of one that it has into memory of their size. */
 nd_status nd__apart_read(const nd__safetensors *file, const char *path, const char *name, nd_dtype dtype,
                          const nd_shape *shape, void *items, nd__message *message);
 

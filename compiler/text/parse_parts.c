@@ -292,9 +292,13 @@ static bool parse_apart(nd__t_parser *p, const nd__t_token *at, const nd_shape *
     }
     if (!name || !nd__t_expect(p, ")") || !open_apart(p, at))
         return false;
-    void *items = nd__arena_alloc(&p->scratch, (size_t)data->count, nd_dtype_size(data->dtype));
+    /* what the text says is no reason to ask for memory before the file says so, too */
+    const bool there = nd__apart_look(&p->apart, p->apart_path, name, data->dtype, shape, &message) == ND_OK;
+    void *items = there ? nd__arena_alloc(&p->scratch, (size_t)data->count, nd_dtype_size(data->dtype)) : NULL;
     data->items = items;
-    if (!items)
+    if (!there)
+        nd__fail(p->m, message.status, nd__t_place_of(p, &name_at), "%s", nd__message_text(&message));
+    else if (!items)
         nd__fail_memory(p->m);
     else if (nd__apart_read(&p->apart, p->apart_path, name, data->dtype, shape, items, &message) != ND_OK)
         nd__fail(p->m, message.status, nd__t_place_of(p, &name_at), "%s", nd__message_text(&message));

@@ -1,6 +1,7 @@
 /* Strings, constants and attributes as text. */
 #include "compiler/text/elements.h"
 #include "compiler/text/show.h"
+#include "runtime/utf8.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -10,34 +11,18 @@ static void put(nd__text *out, const char *text)
     nd__text_add_bytes(out, text, strlen(text));
 }
 
-/* The length of the valid UTF-8 character at text, or 0. Names need not be UTF-8, the file should be. */
-static int utf8_length(const unsigned char *text)
-{
-    const int n = text[0] < 0x80                               ? 1
-                  : text[0] >= 0xc2 && text[0] < 0xe0          ? 2
-                  : (text[0] & 0xf0) == 0xe0                   ? 3
-                  : (text[0] & 0xf8) == 0xf0 && text[0] < 0xf5 ? 4
-                                                               : 0;
-    for (int i = 1; i < n; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    const bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    const bool outside = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-    return overlong || outside ? 0 : n;
-}
-
 void nd__show_string(nd__text *out, const char *text)
 {
     put(out, "\"");
-    for (int n; *text; text += n) {
-        n = utf8_length((const unsigned char *)text);
+    for (size_t n; *text; text += n) { /* names need not be UTF-8, the file should be */
+        n = nd__utf8_length(text, strlen(text));
         if (n == 0 || *text == 0x7f || (unsigned char)*text < 0x20) {
             nd__text_add(out, "\\x%02x", (unsigned char)*text);
             n = 1;
         } else {
             if (*text == '"' || *text == '\\')
                 put(out, "\\");
-            nd__text_add_bytes(out, text, (size_t)n);
+            nd__text_add_bytes(out, text, n);
         }
     }
     put(out, "\"");

@@ -472,8 +472,7 @@ ND_API void nd_scan_at(nd_place place, nd_function *body, int64_t length, nd_val
 
 /* The gradients of `value` (a float of one element) with respect to n targets: values of the graph, of float dtypes. As
  * many calls as you like, also of gradients. out[] may be the targets' array. A target that the value does not depend
- * on gets zeros. Where an op on the
- * way has no gradient, the error lists all such nodes. */
+ * on gets zeros. Where an op on the way has no gradient, the error lists all such nodes. */
 #define nd_gradients(value, n, ...) nd_gradients_at(ND_HERE, value, NULL, n, __VA_ARGS__) /* targets, out */
 /* The one gradient. */
 #define nd_gradient(value, target) nd_gradient_at(ND_HERE, value, target)

@@ -168,11 +168,11 @@ START_TEST(memory_that_runs_out)
         nd_module *mine = nd_module_create("memory");
         nd_value *x = nd_input(mine, "x", ND_F32, ND_SHAPE(2, 3, 4));
         nd_layer *first = nd_dense(4, ND_RELU);
+        nd_layer_set_init(first, "weight", nd_zeros());
         nd_layer *model = nd_sequential("model", nd_residual(nd_layer_named(first, "d")), nd_gru(4, true),
                                         nd_transformer_block(2, 4, true, 0.5),
                                         nd_conv1d_layer(4, 2, ND_RELU, &(nd_conv_options){.same = true}),
                                         nd_max_pool1d_layer(&(nd_pool_options){.window = {2}}));
-        nd_layer_set_init(first, "weight", nd_zeros());
         nd_value *y = nd_layer_call(model, x, &(nd_call_options){.training = true});
         nd_value *loss = nd_sum(nd_mul(y, y), ND_ALL_AXES, false);
         nd_function *step = nd_function(mine, "step", ND_VALUES(x), ND_VALUES(loss));

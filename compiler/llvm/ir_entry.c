@@ -198,7 +198,8 @@ static void write_steps(nd__entry *e, const nd__step *steps, int count)
         }
         i += repeat.period * repeat.count;
     }
-    write_straight(e, &steps[straight], count - straight);
+    if (straight < count) /* of no steps there is no address */
+        write_straight(e, &steps[straight], count - straight);
 }
 
 /* -- entries ------------------------------------------------------------------------------------------------------ */

@@ -158,9 +158,7 @@ nd__spot nd__new_buffer(nd__block *b, nd_dtype dtype, int64_t elems, const char 
 /* Memory ran out, unless the module has an error already; false. */
 bool nd__block_failed(nd__block *b);
 
-/* -- grouping (group.c, uses.c, stored.c)
- * -----------------------------------------------------------------------------------
- */
+/* -- grouping (group.c, uses.c, stored.c) -------------------------------------------------------------------------- */
 
 /* Gives every needed node its group. */
 bool nd__group_nodes(nd__block *b);

@@ -54,14 +54,19 @@ void nd__strides(int rank, const int64_t *size, int64_t *strides)
     }
 }
 
+static nd__lin address(int rank, const int64_t *strides, const nd__index *index)
+{
+    nd__lin at = nd__lin_const(0);
+    for (int d = 0; d < rank; d++)
+        at = nd__lin_add(at, index->at[d], strides[d]);
+    return at;
+}
+
 nd__lin nd__flat(const nd_shape *shape, const nd__index *index)
 {
     int64_t strides[ND_MAX_RANK];
-    nd__lin at = nd__lin_const(0);
     nd__strides(shape->rank, shape->dims, strides);
-    for (int d = 0; d < shape->rank; d++)
-        at = nd__lin_add(at, index->at[d], strides[d]);
-    return at;
+    return address(shape->rank, strides, index);
 }
 
 /* The strides of a value that lies in memory by itself. */
@@ -79,11 +84,8 @@ static void own_strides(const nd__block *b, const nd_value *v, int64_t *strides)
 static nd__lin own_address(const nd__block *b, const nd_value *v, const nd__index *index)
 {
     int64_t strides[ND_MAX_RANK];
-    nd__lin at = nd__lin_const(0);
     own_strides(b, v, strides);
-    for (int d = 0; d < v->shape.rank; d++)
-        at = nd__lin_add(at, index->at[d], strides[d]);
-    return at;
+    return address(v->shape.rank, strides, index);
 }
 
 nd__index nd__reduced_index(int rank, int reduced)
